@@ -1,0 +1,211 @@
+"""What every place that holds files offers: a Connector gives a Reader and, for a run, a Writer.
+
+Planning is given the Reader alone; it has no method that writes. All paths are relative to the endpoint's
+root, ``""`` is the root itself. Every method may be called from several threads at once, ends by its own
+deadline, and raises only errors of ``tui_sync.errors``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self, TypeAlias, runtime_checkable
+
+from tui_sync.model import Entry, Kind
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One side of a pair, parsed: enough to connect, nothing to leak.
+
+    ``path`` is absolute on a local disk; on SFTP it starts with ``/`` as in the URL, where ``/~/`` leads to
+    the login folder. ``options`` are the side's further keys of the profile. ``secrets`` resolve on demand
+    (by key: ``password``, ``passphrase``, ``access_key`` …) and may ask a person; only connectors call them.
+    """
+
+    url: str
+    scheme: str
+    path: str
+    host: str = ""
+    port: int | None = None
+    user: str | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+    secrets: Mapping[str, Callable[[], str]] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HostKey:
+    """A server's key as offered: ``line`` is the known_hosts line that trusts it."""
+
+    host: str
+    key_type: str
+    fingerprint: str
+    line: str
+
+
+class Prompts(Protocol):
+    """How a connector asks its user. Calls come from worker threads and may block while a person answers;
+    batch mode refuses instead."""
+
+    def secret(self, server: str, prompt: str) -> str | None:
+        """The answer to a server's or key's question, None to give up."""
+
+    def trust(self, server: str, key: HostKey) -> bool:
+        """Whether to trust an unknown host key from now on. Never called for a changed one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a place can do, told honestly.
+
+    ``mtime_precision_ns``: two mtimes closer than this may be the same. ``checksums``: algorithms (hashlib
+    names) that the storage computes itself. ``random_write``: blocks of an upload may come in any order.
+    ``atomic_replace``: publishing over an existing file has no moment without one.
+    """
+
+    mtime_precision_ns: int = 1
+    sets_mtime: bool = True
+    sets_mode: bool = True
+    directories: bool = True
+    random_write: bool = True
+    atomic_replace: bool = True
+    rename: bool = True
+    symlinks: bool = True
+    checksums: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One child as a listing reports it. ``name`` is what the remote side sent: unchecked."""
+
+    name: str
+    kind: Kind
+    size: int = 0
+    mtime_ns: int | None = None
+    mode: int | None = None
+    etag: str | None = None
+    link_target: str | None = None
+
+    def at(self, path: str) -> Entry:
+        """The entry under a path that ``names.join`` has passed."""
+        return Entry(path, self.kind, self.size, self.mtime_ns, self.mode, self.etag, self.link_target)
+
+
+class Download(Protocol):
+    """A file opened for reading."""
+
+    @property
+    def entry(self) -> Entry:
+        """The file as it was when opened."""
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Buffer]:
+        """The bytes from ``start`` up to ``stop`` (None: the end), in order, requested ahead.
+
+        Ends early where the file does. Several ranges may be read at once from several threads.
+        """
+
+    def restat(self) -> Entry:
+        """The file as it is now under its path. Raises NotFound where it is gone."""
+
+    def close(self) -> None:
+        """Free the handle. Never raises; may be called twice."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Upload(Protocol):
+    """A new file on its way: not visible under its final name before ``publish``."""
+
+    @property
+    def staged_path(self) -> str | None:
+        """Where the content can be read before it is published; None where it cannot."""
+
+    def write(self, offset: int, data: Buffer) -> None:
+        """Put ``data`` at ``offset``. Returns before the storage has acknowledged; blocks while the window is
+        full. An error of an earlier block may surface here or in ``finish``. ``data`` is not changed by the
+        caller afterwards."""
+
+    def finish(self, *, mtime_ns: int | None, mode: int | None) -> Entry:
+        """Wait until all is acknowledged and durable, set the attributes, and return what the storage now
+        says of the staged file."""
+
+    def publish(self, *, replace: bool) -> Entry:
+        """Make the staged file visible under its final name in one step, and return it as the storage shows
+        it. Without ``replace`` raises AlreadyExists where the name is taken. After ``finish`` only."""
+
+    def abort(self) -> None:
+        """Remove what was staged. Never raises; does nothing after ``publish``; may be called twice."""
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """The side of a connector that cannot write."""
+
+    @property
+    def features(self) -> Features: ...
+
+    def list_dir(self, path: str) -> list[Listed]:
+        """The direct children of a directory, unsorted, names unchecked, without ``.`` and ``..``.
+
+        Raises NotFound, PermissionDenied, or another StorageError where the listing is not complete.
+        """
+
+    def stat(self, path: str) -> Entry:
+        """The entry at ``path``, symlinks not followed (``""``: the root, followed). Raises NotFound."""
+
+    def open(self, path: str) -> Download:
+        """Open a regular file. Raises NotFound, PermissionDenied, or StorageError where it is no file."""
+
+    def checksum(self, path: str, algorithm: str) -> str | None:
+        """The hexadecimal digest as computed by the storage itself, None where it cannot."""
+
+    def free_space(self) -> int | None:
+        """Bytes that can still be written below the root, None where unknown."""
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """The side of a connector that changes the storage. Parents are never made silently."""
+
+    def upload(self, path: str, *, temporary: str, size: int | None) -> Upload:
+        """Begin a file of ``size`` bytes (None: unknown). ``temporary`` is the path to stage it under, in the
+        same directory; anything already there is ours and replaced. Storage that publishes on its own terms
+        (S3) ignores it; direct writing passes ``temporary == path``."""
+
+    def make_dir(self, path: str, *, mode: int | None) -> None:
+        """Make one directory. Raises AlreadyExists where anything has that name."""
+
+    def set_attributes(self, path: str, *, mtime_ns: int | None, mode: int | None) -> None:
+        """Set what is not None, as far as the storage can; never follows a symlink."""
+
+    def remove_file(self, path: str) -> None:
+        """Remove a file or symlink, never a directory. Raises NotFound."""
+
+    def remove_dir(self, path: str) -> None:
+        """Remove an empty directory. Raises StorageError where it is not empty."""
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename within the root; raises AlreadyExists rather than replace anything."""
+
+
+class Connector(Protocol):
+    """One place that holds files, connected."""
+
+    @property
+    def label(self) -> str:
+        """The endpoint's URL, without secrets."""
+
+    def reader(self) -> Reader: ...
+
+    def writer(self) -> Writer: ...
+
+    def close(self) -> None:
+        """End all connections. May be called from any thread, twice, and while calls are under way: those
+        raise ConnectionLost promptly. Never raises."""

@@ -1,0 +1,28 @@
+"""URL scheme -> connector, imported only when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from tui_sync.connectors.base import Connector, Endpoint, Prompts
+from tui_sync.errors import UsageError
+
+_MODULES = {
+    "file": "tui_sync.connectors.local",
+    "sftp": "tui_sync.connectors.sftp.connector",
+}
+
+
+def schemes() -> tuple[str, ...]:
+    """The URL schemes that can be connected to."""
+    return tuple(_MODULES)
+
+
+def connect(endpoint: Endpoint, prompts: Prompts) -> Connector:
+    """Connect to an endpoint. Raises ConnectError, or NotFound where a local root's parent is missing."""
+    module = _MODULES.get(endpoint.scheme)
+    if module is None:
+        known = ", ".join(f"{scheme}://" for scheme in _MODULES)
+        raise UsageError(f"no connector for “{endpoint.scheme}://”: use a local path or one of {known}")
+    return cast(Connector, import_module(module).connect(endpoint, prompts))
