@@ -1,0 +1,1 @@
+"""A place to try things: two embedded SFTP servers with sample data."""
