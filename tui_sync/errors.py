@@ -60,7 +60,7 @@ class LoginRefused(ConnectError):
 
 
 class HostKeyError(ConnectError):
-    """``host`` as known_hosts writes it, ``key_type`` and ``fingerprint`` (``SHA256:…``) of the offered key."""
+    """``host`` as known_hosts writes it; ``key_type`` and ``fingerprint`` (``SHA256:…``) of the key offered."""
 
     def __init__(self, message: str, *, host: str, key_type: str, fingerprint: str) -> None:
         super().__init__(message)

@@ -278,12 +278,13 @@ class Plan:
 
 
 class Status(StrEnum):
-    """How an item ended."""
+    """How an item ended. ``held``: not tried, because something it depends on failed."""
 
     DONE = "done"
     FAILED = "failed"
     DRIFTED = "drifted"
     VANISHED = "vanished"
+    HELD = "held"
     CANCELLED = "cancelled"
 
 

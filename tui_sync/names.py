@@ -13,7 +13,7 @@ from tui_sync.errors import UnsafeName
 OURS = ".tui-sync"
 TRASH = ".tui-sync-trash"
 
-# Cc controls, Cf formats (bidi, zero width), Cs undecodable bytes, Co and Cn without a known glyph, Zl and Zp breaks.
+# Controls, formats (bidi, zero width), undecodable bytes, code points without a known glyph, line breaks.
 _ESCAPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
 

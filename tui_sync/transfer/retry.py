@@ -1,0 +1,29 @@
+"""Trying again: which errors, how often, after what pause."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from tui_sync.cancel import CancelToken
+from tui_sync.errors import TuiSyncError
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Exponential backoff with full jitter, at most ``attempts`` tries in all; pauses in seconds."""
+
+    attempts: int = 4
+    first_pause_s: float = 0.5
+    longest_pause_s: float = 15.0
+
+    def again(self, error: TuiSyncError, attempt: int, cancel: CancelToken) -> bool:
+        """After failed attempt number ``attempt`` (from 1): False to give up, True once the pause is over.
+
+        Raises Cancelled when the run is stopped during the pause.
+        """
+        if not error.retryable or attempt >= self.attempts:
+            return False
+        longest = min(self.longest_pause_s, self.first_pause_s * 2 ** (attempt - 1))
+        cancel.wait(random.uniform(longest / 2, longest))
+        return True
