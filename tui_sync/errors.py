@@ -5,7 +5,7 @@
     TuiSyncError                 1
     ├── UsageError               2   wrong arguments
     │   └── ProfileError         2   a profile that cannot be read as one
-    ├── ConnectError             7   no connection
+    ├── ConnectError             7   no connection; retryable within a run
     │   ├── LoginRefused         7   wrong or missing credentials
     │   └── HostKeyError         7
     │       ├── UnknownHostKey   7   never seen, not trusted yet
@@ -53,14 +53,19 @@ class ProfileError(UsageError):
 
 class ConnectError(TuiSyncError):
     exit_code = 7
+    retryable = True
 
 
 class LoginRefused(ConnectError):
     """The server answered and does not accept these credentials."""
 
+    retryable = False
+
 
 class HostKeyError(ConnectError):
-    """``host`` as known_hosts writes it; ``key_type`` and ``fingerprint`` (``SHA256:…``) of the key offered."""
+    """``host`` as in known_hosts; ``key_type`` and ``fingerprint`` (``SHA256:…``) of the offered key."""
+
+    retryable = False
 
     def __init__(self, message: str, *, host: str, key_type: str, fingerprint: str) -> None:
         super().__init__(message)

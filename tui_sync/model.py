@@ -357,7 +357,12 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The end of a run, as the summary record of batch mode tells it."""
+    """The end of a run, as the summary record of batch mode tells it.
+
+    ``status`` and ``exit_code`` go together: ok 0, partial 23 (items failed, were held back, or are
+    conflicts), drifted 24, refused 25, interrupted 130, error any other. ``skipped`` counts drifted, vanished
+    and held items; ``verified`` is the weakest level among the files copied.
+    """
 
     status: str = "ok"
     exit_code: int = 0
@@ -368,6 +373,7 @@ class Summary:
     unchanged: int = 0
     skipped: int = 0
     failed: int = 0
+    conflicts: int = 0
     bytes: int = 0
     elapsed_s: float = 0.0
     verified: Verify = Verify.NONE

@@ -24,6 +24,10 @@ class Slot:
         self.phase = "copy"
         self.started = time.monotonic()
 
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self.started
+
     def restart(self) -> None:
         """Begin again: progress goes back when an attempt failed."""
         self.done = 0

@@ -1,9 +1,9 @@
-"""The transform hook: what happens to a file's content on its way. Off by default: the copy is byte for byte."""
+"""The transform hook: what happens to content on its way. Off by default: the copy is byte for byte."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from tui_sync.connectors.base import Buffer
@@ -61,7 +61,7 @@ class Gzip:
         yield state.flush()
 
 
-_TRANSFORMS = {"none": Identity, "gzip": Gzip}
+_TRANSFORMS: dict[str, Callable[[], Transform]] = {"none": Identity, "gzip": Gzip}
 
 
 def transform(name: str) -> Transform:

@@ -6,7 +6,12 @@ from tui_sync.cancel import CancelToken
 from tui_sync.connectors.base import Features, Reader
 from tui_sync.connectors.digest import ALGORITHM, digest_by_reading
 from tui_sync.errors import VerifyFailed
-from tui_sync.model import Entry, Verify
+from tui_sync.model import Verify
+
+
+def needs_digest(wanted: Verify) -> bool:
+    """Whether the bytes have to be hashed in flight for this level."""
+    return wanted in (Verify.CHECKSUM, Verify.READBACK)
 
 
 def level(wish: Verify, target: Features) -> Verify:
@@ -22,25 +27,20 @@ def level(wish: Verify, target: Features) -> Verify:
 
 def check(
     reader: Reader,
-    staged: Entry,
+    path: str,
     *,
     wanted: Verify,
-    size: int,
     digest: str | None,
     cancel: CancelToken,
 ) -> Verify:
-    """Check the file at ``staged.path`` against what was sent and return the level reached.
-
-    ``digest`` is that of the bytes sent, needed above ``size``. Raises VerifyFailed where they differ.
-    """
-    if staged.size != size:
-        raise VerifyFailed(f"{size} bytes were sent but the target holds {staged.size}")
-    if wanted in (Verify.NONE, Verify.SIZE) or digest is None:
+    """Check the content at ``path`` on the target against the digest of the bytes sent (None: none was
+    taken) and return the level reached. The caller has compared the sizes. Raises VerifyFailed."""
+    if digest is None:
         return Verify.SIZE
-    found = reader.checksum(staged.path, ALGORITHM) if wanted is Verify.CHECKSUM else None
+    found = reader.checksum(path, ALGORITHM) if wanted is Verify.CHECKSUM else None
     reached = Verify.CHECKSUM
     if found is None:
-        found = digest_by_reading(reader, staged.path, cancel)
+        found = digest_by_reading(reader, path, cancel)
         reached = Verify.READBACK
     if found.lower() != digest:
         raise VerifyFailed("the target holds other bytes than were sent")

@@ -1,0 +1,282 @@
+"""The façade: connect, scan, plan, run. All that a face needs, and nothing that knows a face."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+
+from tui_sync.cancel import CancelToken
+from tui_sync.connectors import registry
+from tui_sync.connectors.base import Connector, Endpoint, Prompts, Reader
+from tui_sync.connectors.digest import digest
+from tui_sync.errors import GuardRefused, NotFound, TuiSyncError
+from tui_sync.ledger import open_ledger
+from tui_sync.model import CompareBy, Entry, Guard, Item, Kind, Plan, SyncOptions, Totals, WriteMode
+from tui_sync.names import printable
+from tui_sync.planning import plan as planner
+from tui_sync.planning.compare import compare
+from tui_sync.planning.filters import Filters
+from tui_sync.planning.scan import ScanCounters, Scanned, scan
+from tui_sync.profiles import Profile
+from tui_sync.transfer.engine import Engine
+from tui_sync.transfer.recorder import Listener
+from tui_sync.transfer.transform import transform
+
+_BATCH = 1000
+
+
+class PlanProgress:
+    """Polled by faces while a plan is made. ``phase``: ``connecting``, ``scanning``, then ``done``."""
+
+    def __init__(self) -> None:
+        self.phase = "connecting"
+        self.source = ScanCounters()
+        self.target = ScanCounters()
+
+
+class Session:
+    """One pair, from connecting to running. A face drives it from one thread; ``cancel`` comes from any."""
+
+    def __init__(self, profile: Profile, *, prompts: Prompts, state_dir: Path | None = None) -> None:
+        self.profile = profile
+        self.progress = PlanProgress()
+        self.ledger = open_ledger(
+            profile.pair_id, source=profile.source.url, target=profile.target.url, state_dir=state_dir
+        )
+        self._prompts = prompts
+        self._cancel = CancelToken()
+        self._lock = threading.Lock()
+        self._connectors: dict[str, Connector] = {}
+        self._engine: Engine | None = None
+
+    def connect(self) -> None:
+        """Connect what is not connected, both sides at once. Raises the first side's ConnectError, NotFound,
+        or Cancelled."""
+        sides = {"source": self.profile.source, "target": self.profile.target}
+        missing = {side: end for side, end in sides.items() if side not in self._connectors}
+        if not missing:
+            return
+        self.progress.phase = "connecting"
+        failures: dict[str, TuiSyncError] = {}
+        open_sides = threading.Semaphore(0)
+
+        def work(side: str, endpoint: Endpoint) -> None:
+            try:
+                self._keep(side, registry.connect(endpoint, self._prompts))
+            except TuiSyncError as error:
+                failures[side] = error
+            finally:
+                open_sides.release()
+
+        for side, endpoint in missing.items():
+            threading.Thread(target=work, args=(side, endpoint), daemon=True).start()
+        for _ in missing:
+            # A connect that hangs ends by its own deadline; a cancel does not wait for it.
+            while not open_sides.acquire(timeout=0.1):
+                self._cancel.check()
+        self._cancel.check()
+        for side in sides:
+            if side in failures:
+                raise failures[side]
+
+    def _keep(self, side: str, connector: Connector) -> None:
+        with self._lock:
+            if not self._cancel.cancelled:
+                self._connectors[side] = connector
+                return
+        connector.close()
+
+    def source_reader(self) -> Reader:
+        return self._connector("source").reader()
+
+    def target_reader(self) -> Reader:
+        return self._connector("target").reader()
+
+    def _connector(self, side: str) -> Connector:
+        connector = self._connectors.get(side)
+        if connector is None:
+            raise RuntimeError(f"the {side} is not connected")
+        return connector
+
+    def make_plan(self, *, keep_equal: bool = False) -> Plan:
+        """Scan both sides, compare, and store the plan. Writes nothing to either side.
+
+        With ``keep_equal`` unchanged and excluded paths are stored too, for a face that shows whole trees.
+        """
+        self.connect()
+        self.progress = PlanProgress()
+        self.progress.phase = "scanning"
+        try:
+            return self._scan_and_plan(self.source_reader(), self.target_reader(), keep_equal)
+        except TuiSyncError:
+            self._cancel.check()
+            raise
+        finally:
+            self.progress.phase = "done"
+
+    def _scan_and_plan(self, source: Reader, target: Reader, keep_equal: bool) -> Plan:
+        options = self.profile.options
+        how = transform(options.transform)
+        filters = Filters(options.include, options.exclude)
+        _expect_folder(source, self.profile.source, "source")
+        target_exists = _target_exists(target, self.profile.target)
+        with ExitStack() as scans:
+            source_scan = scans.enter_context(
+                closing(
+                    scan(
+                        source,
+                        filters=filters,
+                        cancel=self._cancel,
+                        counters=self.progress.source,
+                        rename=None if how.identity else how.target_name,
+                    )
+                )
+            )
+            target_scan = scans.enter_context(
+                closing(scan(target, filters=filters, cancel=self._cancel, counters=self.progress.target))
+                if target_exists
+                else closing(_nothing())
+            )
+            changes = compare(
+                source_scan,
+                target_scan,
+                by=options.compare,
+                precision_ns=max(source.features.mtime_precision_ns, target.features.mtime_precision_ns),
+                known=self.ledger.synced,
+                digests=self._digests(source, target) if options.compare is CompareBy.CHECKSUM else None,
+                sizes_comparable=how.identity,
+            )
+            return self._store_plan(
+                options,
+                lambda add: planner.build(
+                    changes,
+                    options,
+                    add=add,
+                    keep_equal=keep_equal,
+                    free_space=target.free_space,
+                    target_exists=target_exists,
+                    notes=_notes(options),
+                ),
+            )
+
+    def _digests(self, source: Reader, target: Reader) -> Callable[[str, str], tuple[str, str]]:
+        return lambda source_path, target_path: (
+            digest(source, source_path, self._cancel),
+            digest(target, target_path, self._cancel),
+        )
+
+    def _store_plan(
+        self, options: SyncOptions, build: Callable[[Callable[[Item], None]], planner.PlanDraft]
+    ) -> Plan:
+        plan_id = self.ledger.new_plan(self.profile.source.url, self.profile.target.url, options)
+        waiting: list[Item] = []
+
+        def add(item: Item) -> None:
+            self._cancel.check()
+            waiting.append(item)
+            if len(waiting) >= _BATCH:
+                self.ledger.add_items(plan_id, waiting)
+                waiting.clear()
+
+        draft = build(add)
+        self.ledger.add_items(plan_id, waiting)
+        return self.ledger.finish_plan(plan_id, draft.totals, draft.guards)
+
+    def start(self, plan: Plan, listener: Listener | None = None, *, override_guards: bool = False) -> Engine:
+        """Run an approved plan: what is included of it as the ledger has it now, and nothing else.
+
+        Raises GuardRefused where a guard blocks it, PairLocked where the pair is being run already. The
+        returned engine has been started.
+        """
+        if plan.refused and not override_guards:
+            raise GuardRefused(" ".join(guard.message for guard in plan.refused))
+        self._cancel.check()
+        self.connect()
+        with ExitStack() as held:
+            held.enter_context(self.ledger.lock())
+            engine = Engine(
+                source=self._connector("source"),
+                target=self._connector("target"),
+                ledger=self.ledger,
+                plan=_as_included(plan, self.ledger.totals(plan.plan_id)),
+                listener=listener,
+                at_end=held.pop_all().close,
+            )
+        self._engine = engine
+        engine.start()
+        return engine
+
+    def cancel(self) -> None:
+        """Stop connecting, scanning or running. For good: a cancelled session is then closed."""
+        self._cancel.cancel()
+        engine = self._engine
+        if engine is not None and not engine.wait(0):
+            engine.cancel()
+            return
+        self._close_connectors()
+
+    def close(self) -> None:
+        """Stop what is under way, close both sides and the ledger. May be called twice."""
+        self.cancel()
+        if self._engine is not None:
+            self._engine.wait(5)
+        self._close_connectors()
+        self.ledger.close()
+
+    def _close_connectors(self) -> None:
+        with self._lock:
+            connectors = list(self._connectors.values())
+            self._connectors.clear()
+        for connector in connectors:
+            connector.close()
+
+
+def _as_included(plan: Plan, totals: Totals) -> Plan:
+    return replace(plan, totals=totals)
+
+
+def _nothing() -> Iterator[Scanned]:
+    yield from ()
+
+
+def _root(reader: Reader) -> Entry | None:
+    try:
+        return reader.stat("")
+    except NotFound:
+        return None
+
+
+def _expect_folder(reader: Reader, endpoint: Endpoint, side: str) -> None:
+    root = _root(reader)
+    if root is None:
+        raise NotFound(f"the {side} folder {printable(endpoint.url)} does not exist: check its path")
+    if root.kind is not Kind.DIRECTORY:
+        raise NotFound(f"the {side} {printable(endpoint.url)} is no folder: name the folder that holds it")
+
+
+def _target_exists(reader: Reader, endpoint: Endpoint) -> bool:
+    """False where the folder has yet to be made, which the plan then shows as its first item."""
+    if _root(reader) is None:
+        return False
+    _expect_folder(reader, endpoint, "target")
+    return True
+
+
+def _notes(options: SyncOptions) -> list[Guard]:
+    notes = []
+    if options.write is WriteMode.DIRECT:
+        notes.append(
+            Guard(
+                "direct-write",
+                "Files are written under their final names: one that is cut off half-way is left torn.",
+                blocking=False,
+            )
+        )
+    if options.transform != "none":
+        notes.append(
+            Guard("transform", f"Content is transformed on its way: {options.transform}.", blocking=False)
+        )
+    return notes

@@ -1,0 +1,55 @@
+"""Deletes: to the trash on the target or for good, only of what is still as it was planned."""
+
+from __future__ import annotations
+
+import threading
+
+from tui_sync import names
+from tui_sync.connectors.base import Reader, Writer
+from tui_sync.errors import AlreadyExists, StorageError
+from tui_sync.model import DeleteTo, Item, Kind
+from tui_sync.transfer import preconditions
+
+
+class Deleter:
+    """Carries out delete items; safe for many threads. ``folder`` is the run's own name in the trash."""
+
+    def __init__(self, target: Reader, writer: Writer, to: DeleteTo, folder: str) -> None:
+        self._target = target
+        self._writer = writer
+        self._to = to
+        self._root = f"{names.TRASH}/{folder}"
+        self._lock = threading.Lock()
+        self._made: set[str] = set()
+
+    def delete(self, item: Item) -> None:
+        """Raises Drifted, Vanished, or the target's StorageError; what could not go to the trash stays."""
+        preconditions.check_target(self._target, item.path, item.target)
+        directory = item.entry_kind is Kind.DIRECTORY
+        if directory:
+            self._writer.remove_dir(item.path)
+            if self._to is DeleteTo.TRASH:
+                self._make(f"{self._root}/{item.path}")
+        elif self._to is DeleteTo.TRASH:
+            self._make(names.parent(f"{self._root}/{item.path}"))
+            self._writer.rename(item.path, f"{self._root}/{item.path}")
+        else:
+            self._writer.remove_file(item.path)
+
+    def _make(self, path: str) -> None:
+        with self._lock:
+            missing: list[str] = []
+            while path and path not in self._made:
+                missing.append(path)
+                path = names.parent(path)
+            for folder in reversed(missing):
+                self._make_one(folder)
+                self._made.add(folder)
+
+    def _make_one(self, folder: str) -> None:
+        try:
+            self._writer.make_dir(folder, mode=0o700)
+        except AlreadyExists:
+            # A link planted here would lead the deleted files out of the root.
+            if self._target.stat(folder).kind is not Kind.DIRECTORY:
+                raise StorageError(f"“{names.printable(folder)}” on the target is no folder") from None

@@ -1,0 +1,386 @@
+"""Runs one plan: folders, then files in parallel, then deletes, then the folders' own attributes.
+
+One failure stops no other item. A face starts, pauses, drains, cancels and polls, and never waits for a
+worker.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from itertools import groupby
+
+from tui_sync import names
+from tui_sync.cancel import CancelToken
+from tui_sync.connectors.base import Connector
+from tui_sync.errors import (
+    AlreadyExists,
+    Cancelled,
+    ConnectError,
+    ConnectionLost,
+    Drifted,
+    NotFound,
+    TuiSyncError,
+    Vanished,
+)
+from tui_sync.ledger import Ledger
+from tui_sync.model import (
+    Action,
+    Item,
+    Kind,
+    Outcome,
+    Plan,
+    RunState,
+    Snapshot,
+    Status,
+    Summary,
+)
+from tui_sync.transfer import verify
+from tui_sync.transfer.copy import Copied, Copier
+from tui_sync.transfer.crew import Crew
+from tui_sync.transfer.deletes import Deleter
+from tui_sync.transfer.gate import Gate
+from tui_sync.transfer.progress import Progress, Slot
+from tui_sync.transfer.receipt import Receipt
+from tui_sync.transfer.recorder import Listener, Recorder
+from tui_sync.transfer.retry import Retry
+from tui_sync.transfer.throttle import Throttle
+from tui_sync.transfer.transform import transform
+
+AUTO_WORKERS = 8
+# Cancelled workers get this long to clean up behind them before their connections are cut.
+_GRACE_S = 1.2
+# So many items in a row lost to a dead connection, and the rest is not tried.
+_LOST_IN_A_ROW = 8
+
+
+class _Keep:
+    """The default of ``set_limit``: leave as it is."""
+
+
+KEEP = _Keep()
+
+
+class Engine:
+    """One run of one plan, on threads of its own. All public methods may be called from any thread."""
+
+    def __init__(
+        self,
+        *,
+        source: Connector,
+        target: Connector,
+        ledger: Ledger,
+        plan: Plan,
+        listener: Listener | None = None,
+        retry: Retry | None = None,
+        at_end: Callable[[], None] | None = None,
+    ) -> None:
+        options = plan.options
+        self._source = source
+        self._target = target
+        self._ledger = ledger
+        self._plan = plan
+        self._retry = retry or Retry()
+        self._at_end = at_end
+        self._reader = target.reader()
+        self._writer = target.writer()
+        self._cancel = CancelToken()
+        self._draining = threading.Event()
+        self._finished = threading.Event()
+        self._gate = Gate()
+        self._throttle = Throttle(options.bandwidth_limit)
+        self._crew = Crew(options.workers or AUTO_WORKERS)
+        self._progress = Progress(plan.totals)
+        self._receipt = Receipt(verify.level(options.verify, self._reader.features))
+        self._lost_in_a_row = 0
+        self._fatal: TuiSyncError | None = None
+        self._made: list[Item] = []
+        self._lock = threading.Lock()
+        self._summary: Summary | None = None
+        self.run_id = ledger.start_run(plan.plan_id)
+        self._recorder = Recorder(ledger, self.run_id, listener, self._stop_for)
+        self._copier = Copier(
+            source=source.reader(),
+            target=self._reader,
+            writer=self._writer,
+            transform=transform(options.transform),
+            wanted=verify.level(options.verify, self._reader.features),
+            write=options.write,
+            tag=ledger.tag,
+            throttle=self._throttle,
+            gate=self._gate,
+            cancel=self._cancel,
+        )
+        self._deleter = Deleter(self._reader, self._writer, options.delete, f"{ledger.tag}-{self.run_id}")
+        self._thread = threading.Thread(target=self._run, name="tui-sync-engine", daemon=True)
+
+    def start(self) -> None:
+        """Begin; returns at once. Once only."""
+        self._thread.start()
+
+    def pause(self) -> None:
+        """Stop at the next block; connections stay open."""
+        self._gate.pause()
+
+    def resume(self) -> None:
+        self._gate.resume()
+
+    def drain(self) -> None:
+        """Finish the items in flight and begin no more."""
+        self._draining.set()
+        self._gate.resume()
+
+    def cancel(self) -> None:
+        """Stop now: nothing half-written stays under a final name. ``wait`` returns within two seconds."""
+        if self._cancel.cancelled:
+            return
+        self._cancel.cancel()
+        threading.Thread(target=self._cut_after_grace, name="tui-sync-cancel", daemon=True).start()
+
+    def set_limit(self, *, workers: int | None = None, bandwidth: int | _Keep | None = KEEP) -> None:
+        """Change the number of workers and the bytes per second (None: no limit) while running."""
+        if workers is not None:
+            self._crew.set_limit(workers)
+        if not isinstance(bandwidth, _Keep):
+            self._throttle.set_rate(bandwidth)
+
+    def snapshot(self) -> Snapshot:
+        return self._progress.snapshot(
+            self._state(), workers=self._crew.limit, bandwidth_limit=self._throttle.rate
+        )
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """True once the run has ended and its receipt is written."""
+        return self._finished.wait(timeout)
+
+    @property
+    def summary(self) -> Summary:
+        """How the run ended; only after its end."""
+        if self._summary is None:
+            raise RuntimeError("the run has not ended")
+        return self._summary
+
+    @property
+    def error(self) -> TuiSyncError | None:
+        """What ended the whole run early, if anything did."""
+        return self._fatal
+
+    def _state(self) -> RunState:
+        if self._finished.is_set():
+            return RunState.FINISHED
+        if self._cancel.cancelled:
+            return RunState.CANCELLING
+        if self._draining.is_set():
+            return RunState.DRAINING
+        return RunState.PAUSED if self._gate.shut else RunState.RUNNING
+
+    def _stopped(self) -> bool:
+        return self._cancel.cancelled or self._draining.is_set()
+
+    def _stop_for(self, error: TuiSyncError) -> None:
+        self._fatal = error
+        self.cancel()
+
+    def _cut_after_grace(self) -> None:
+        if not self._finished.wait(_GRACE_S):
+            self._source.close()
+            self._target.close()
+
+    def _run(self) -> None:
+        try:
+            self._make_folders()
+            self._copy_files()
+            if not self._stopped():
+                self._delete()
+            if not self._cancel.cancelled:
+                self._finish_folders()
+        except TuiSyncError as error:
+            self._fatal = self._fatal or error
+        except Exception as error:  # noqa: BLE001 - a bug must still end in a receipt and a released lock
+            self._fatal = TuiSyncError(
+                f"the run stopped on an internal error: {type(error).__name__}: {error}"
+            )
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self._recorder.close()
+        self._progress.phase = ""
+        self._progress.finish()
+        summary = self._receipt.summary(
+            self._plan, elapsed_s=self._progress.elapsed_s, stopped=self._stopped(), fatal=self._fatal
+        )
+        try:
+            self._ledger.finish_run(self.run_id, summary)
+        except TuiSyncError as error:
+            self._fatal = self._fatal or error
+            summary = summary.with_status("error", error.exit_code)
+        self._summary = summary
+        try:
+            if self._at_end is not None:
+                self._at_end()
+        finally:
+            self._finished.set()
+
+    def _items(self, *actions: Action, reverse: bool = False) -> Iterator[Item]:
+        return self._ledger.items(self._plan.plan_id, actions=actions, included=True, reverse=reverse)
+
+    def _make_folders(self) -> None:
+        self._progress.phase = "folders"
+        folders = sorted(self._items(Action.MKDIR), key=lambda item: _depth(item.path))
+        for _, level in groupby(folders, key=lambda item: _depth(item.path)):
+            self._crew.run(level, lambda item: self._carry_out(item, self._make_folder), self._stopped)
+
+    def _copy_files(self) -> None:
+        self._progress.phase = "files"
+        self._crew.run(
+            self._items(Action.CREATE, Action.UPDATE),
+            lambda item: self._carry_out(item, self._copy_file),
+            self._stopped,
+        )
+
+    def _delete(self) -> None:
+        self._progress.phase = "deletes"
+        folders: list[Item] = []
+
+        def files() -> Iterator[Item]:
+            for item in self._items(Action.DELETE, reverse=True):
+                if item.entry_kind is Kind.DIRECTORY:
+                    folders.append(item)
+                else:
+                    yield item
+
+        self._crew.run(files(), lambda item: self._carry_out(item, self._delete_one), self._stopped)
+        folders.sort(key=lambda item: _depth(item.path), reverse=True)
+        for _, level in groupby(folders, key=lambda item: _depth(item.path)):
+            self._crew.run(level, lambda item: self._carry_out(item, self._delete_one), self._stopped)
+
+    def _finish_folders(self) -> None:
+        """Folders get their attributes last: what is put into them changes their mtime, and a read-only one
+        could not have been filled."""
+        self._progress.phase = "attributes"
+        made = sorted(self._made, key=lambda item: _depth(item.path), reverse=True)
+        for _, level in groupby(made, key=lambda item: _depth(item.path)):
+            self._crew.run(level, self._finish_folder, lambda: self._cancel.cancelled)
+
+    def _finish_folder(self, item: Item) -> None:
+        assert item.source is not None
+        try:
+            self._writer.set_attributes(item.path, mtime_ns=item.source.mtime_ns, mode=item.source.mode)
+        except TuiSyncError as error:
+            if not self._cancel.cancelled:
+                self._settle(
+                    None, Outcome(item, Status.FAILED, error=f"folder made, attributes not set: {error}")
+                )
+
+    def _carry_out(self, item: Item, act: Callable[[Item, Slot], Copied | None]) -> None:
+        """One item from start to outcome. Contains every error."""
+        held = self._held(item)
+        if held:
+            self._settle(None, Outcome(item, Status.HELD, error=held))
+            return
+        self._recorder.started(item)
+        slot = self._progress.begin(item)
+        attempt = 0
+        while True:
+            attempt += 1
+            slot.restart()
+            try:
+                self._gate.wait(self._cancel)
+                copied = act(item, slot)
+                outcome = self._done(item, slot, copied, attempt)
+                break
+            except Cancelled:
+                outcome = Outcome(item, Status.CANCELLED, attempts=attempt)
+                break
+            except TuiSyncError as error:
+                if self._cancel.cancelled:
+                    outcome = Outcome(item, Status.CANCELLED, attempts=attempt)
+                    break
+                try:
+                    if self._retry.again(error, attempt, self._cancel):
+                        continue
+                except Cancelled:
+                    outcome = Outcome(item, Status.CANCELLED, attempts=attempt)
+                    break
+                outcome = _ended_by(item, error, attempt)
+                self._count_lost(error)
+                break
+            except Exception as error:  # noqa: BLE001 - one failure stops no other, not even a bug's
+                outcome = Outcome(
+                    item,
+                    Status.FAILED,
+                    error=f"internal error: {type(error).__name__}: {error}",
+                    attempts=attempt,
+                )
+                break
+        self._settle(slot, outcome)
+
+    def _done(self, item: Item, slot: Slot, copied: Copied | None, attempt: int) -> Outcome:
+        self._lost_in_a_row = 0
+        elapsed = slot.elapsed_s
+        if copied is None:
+            return Outcome(item, Status.DONE, elapsed_s=elapsed, attempts=attempt)
+        return Outcome(
+            item,
+            Status.DONE,
+            bytes=copied.bytes,
+            elapsed_s=elapsed,
+            verified=copied.verified,
+            attempts=attempt,
+            synced=copied.entry,
+        )
+
+    def _count_lost(self, error: TuiSyncError) -> None:
+        if isinstance(error, ConnectError | ConnectionLost):
+            self._lost_in_a_row += 1
+
+    def _held(self, item: Item) -> str:
+        """Why an item must not be tried, empty if it may."""
+        if self._lost_in_a_row >= _LOST_IN_A_ROW:
+            return "not tried: the connection was lost and could not be restored"
+        if item.action is Action.DELETE:
+            where = self._receipt.trouble_near(item.path)
+            return f"not deleted: not everything under “{names.printable(where)}” was copied" if where else ""
+        folder = self._receipt.missing_folder(item.path)
+        return f"not tried: the folder “{names.printable(folder)}” could not be made" if folder else ""
+
+    def _settle(self, slot: Slot | None, outcome: Outcome) -> None:
+        self._receipt.add(outcome)
+        self._progress.end(slot, outcome)
+        self._recorder.put(outcome)
+
+    def _make_folder(self, item: Item, _slot: Slot) -> None:
+        mode = item.source.mode if item.source is not None else None
+        try:
+            self._writer.make_dir(item.path, mode=None if mode is None else mode | 0o700)
+        except AlreadyExists:
+            # An earlier attempt whose answer was lost, or somebody else: a folder is what was wanted.
+            if self._reader.stat(item.path).kind is not Kind.DIRECTORY:
+                raise Drifted("something that is no folder has appeared on the target") from None
+            return
+        if item.source is not None:
+            with self._lock:
+                self._made.append(item)
+
+    def _copy_file(self, item: Item, slot: Slot) -> Copied:
+        return self._copier.copy(item, slot)
+
+    def _delete_one(self, item: Item, _slot: Slot) -> None:
+        self._deleter.delete(item)
+
+
+def _depth(path: str) -> int:
+    return path.count("/") + 1 if path else 0
+
+
+def _ended_by(item: Item, error: TuiSyncError, attempt: int) -> Outcome:
+    if isinstance(error, Vanished):
+        status = Status.VANISHED
+    elif isinstance(error, Drifted):
+        status = Status.DRIFTED
+    elif item.action is Action.DELETE and isinstance(error, NotFound):
+        status = Status.VANISHED
+    else:
+        status = Status.FAILED
+    return Outcome(item, status, error=str(error), attempts=attempt)

@@ -1,0 +1,91 @@
+"""What a run has come to so far, and the summary it ends in."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+from tui_sync import names
+from tui_sync.errors import TuiSyncError
+from tui_sync.model import Action, Outcome, Plan, Status, Summary, Verify
+
+_COPIES = (Action.CREATE, Action.UPDATE)
+
+
+class Receipt:
+    """Counts outcomes; safe for many threads. Memory: the folders in which something did not go through."""
+
+    def __init__(self, wanted: Verify) -> None:
+        self._lock = threading.Lock()
+        self._wanted = wanted
+        self._weakest: Verify | None = None
+        self._done: Counter[Action] = Counter()
+        self._ended: Counter[Status] = Counter()
+        self._bytes = 0
+        self._trouble: set[str] = set()
+        self._unmade: set[str] = set()
+
+    def add(self, outcome: Outcome) -> None:
+        item = outcome.item
+        with self._lock:
+            if outcome.status is Status.DONE:
+                self._done[item.action] += 1
+                self._bytes += outcome.bytes
+                if item.action in _COPIES and (
+                    self._weakest is None or outcome.verified.strength < self._weakest.strength
+                ):
+                    self._weakest = outcome.verified
+                return
+            self._ended[outcome.status] += 1
+            if item.action is Action.MKDIR:
+                self._unmade.add(item.path)
+            path = item.path
+            while path:
+                path = names.parent(path)
+                self._trouble.add(path)
+
+    def trouble_near(self, path: str) -> str | None:
+        """The folder of ``path`` (``/`` for the root) if anything in or below it did not go through."""
+        folder = names.parent(path)
+        with self._lock:
+            return (folder or "/") if folder in self._trouble else None
+
+    def missing_folder(self, path: str) -> str | None:
+        """The nearest parent of ``path`` that was planned but could not be made (``/`` for the root)."""
+        with self._lock:
+            if not self._unmade:
+                return None
+            while path:
+                path = names.parent(path)
+                if path in self._unmade:
+                    return path or "/"
+        return None
+
+    def summary(self, plan: Plan, *, elapsed_s: float, stopped: bool, fatal: TuiSyncError | None) -> Summary:
+        with self._lock:
+            done, ended = self._done, self._ended
+            failed = ended[Status.FAILED]
+            skipped = ended[Status.DRIFTED] + ended[Status.VANISHED] + ended[Status.HELD]
+            settled = done.total() + failed + skipped
+            summary = Summary(
+                created=done[Action.CREATE],
+                updated=done[Action.UPDATE],
+                deleted=done[Action.DELETE],
+                directories=done[Action.MKDIR],
+                unchanged=plan.totals.unchanged,
+                skipped=skipped,
+                failed=failed,
+                conflicts=plan.totals.conflicts,
+                bytes=self._bytes,
+                elapsed_s=round(elapsed_s, 3),
+                verified=self._weakest or self._wanted,
+            )
+            if fatal is not None:
+                return summary.with_status("error", fatal.exit_code)
+            if stopped and settled < plan.totals.work:
+                return summary.with_status("interrupted", 130)
+            if failed or ended[Status.HELD] or plan.totals.conflicts:
+                return summary.with_status("partial", 23)
+            if skipped:
+                return summary.with_status("drifted", 24)
+            return summary
