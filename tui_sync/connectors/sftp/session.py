@@ -1,0 +1,355 @@
+"""Many SFTP requests in flight over one byte channel, sent and awaited by any number of threads.
+
+There is no reader thread. Of the threads that wait for something, one leads: it receives, and hands every
+reply to whom it belongs. When its own has come it leaves the lead to another that still waits
+(leader/followers, Schmidt et al. 2000). So a single thread never waits for another one to be scheduled.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from tui_sync.connectors.sftp import wire
+from tui_sync.connectors.sftp.transport import ByteChannel
+from tui_sync.connectors.sftp.wire import StatusCode
+from tui_sync.errors import (
+    ConnectionLost,
+    NotFound,
+    NotSupported,
+    PermissionDenied,
+    StorageError,
+    TimedOut,
+)
+from tui_sync.names import printable
+
+DEADLINE = 30.0
+BYTES_IN_FLIGHT = 8 << 20
+MAX_BLOCK = 255 << 10
+_RECEIVE = 1 << 20
+
+_ResponseT = TypeVar("_ResponseT", bound=wire.Response)
+
+_ERRORS: dict[int, tuple[type[StorageError], str]] = {
+    StatusCode.NO_SUCH_FILE: (NotFound, "no such file or folder"),
+    StatusCode.PERMISSION_DENIED: (PermissionDenied, "permission denied"),
+    StatusCode.NO_CONNECTION: (ConnectionLost, "the server has no connection"),
+    StatusCode.CONNECTION_LOST: (ConnectionLost, "the server lost the connection"),
+    StatusCode.OP_UNSUPPORTED: (NotSupported, "the server does not support it"),
+}
+
+
+def status_error(status: wire.Status, doing: str, path: str) -> StorageError:
+    """The error for a status other than OK: ``doing`` is what failed (``"open"``), ``path`` on what."""
+    kind, reason = _ERRORS.get(status.code, (StorageError, ""))
+    if not reason:
+        said = printable(status.message[:200]) or f"status {status.code}"
+        reason = f"the server says “{said}”"
+    return kind(f"cannot {doing} “{printable(path)}”: {reason}")
+
+
+class Reply:
+    """What will come back for one request. ``doing`` and ``path`` name it in errors."""
+
+    __slots__ = ("_doing", "_path", "_session", "response", "sent_at", "waiter", "weight")
+
+    def __init__(self, session: SftpSession, weight: int, doing: str, path: str) -> None:
+        self._session = session
+        self._doing = doing
+        self._path = path
+        self.waiter: threading.Condition | None = None
+        self.weight = weight
+        self.sent_at = 0.0
+        self.response: wire.Response | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.response is not None
+
+    def wait(self) -> wire.Response:
+        """The response, whatever it is. Raises ConnectionLost or TimedOut where none will come."""
+        if self.response is None:
+            self._session.wait(self)
+        assert self.response is not None
+        return self.response
+
+    def ok(self) -> None:
+        """Wait for success; raise what else the server says."""
+        response = self.wait()
+        if not isinstance(response, wire.Status):
+            raise self._unexpected(response)
+        if response.code != StatusCode.OK:
+            raise status_error(response, self._doing, self._path)
+
+    def handle(self) -> bytes:
+        return self._expect(wire.Handle).handle
+
+    def attributes(self) -> wire.Attributes:
+        return self._expect(wire.Attrs).attributes
+
+    def extended(self) -> bytes:
+        return self._expect(wire.ExtendedReply).payload
+
+    def names(self) -> tuple[wire.NameEntry, ...]:
+        """Empty at the end of a directory."""
+        if self._at_end():
+            return ()
+        return self._expect(wire.Name).entries
+
+    def data(self) -> memoryview:
+        """Empty at the end of a file."""
+        if self._at_end():
+            return memoryview(b"")
+        data = memoryview(self._expect(wire.Data).data)
+        if not data:
+            raise wire.broken("a read was answered with no data and no end of file")
+        if len(data) > self.weight:
+            raise wire.broken(f"a read of {self.weight} bytes was answered with {len(data)}")
+        return data
+
+    def _at_end(self) -> bool:
+        response = self.wait()
+        return isinstance(response, wire.Status) and response.code == StatusCode.EOF
+
+    def _expect(self, kind: type[_ResponseT]) -> _ResponseT:
+        response = self.wait()
+        if isinstance(response, kind):
+            return response
+        if isinstance(response, wire.Status) and response.code != StatusCode.OK:
+            raise status_error(response, self._doing, self._path)
+        raise self._unexpected(response)
+
+    def _unexpected(self, response: wire.Response) -> StorageError:
+        kind = type(response).__name__
+        return wire.broken(f"“{self._doing}” on “{printable(self._path)}” was answered with {kind}")
+
+
+class SftpSession:
+    """One SFTP session. Once it has failed or was closed every call raises, and a new session is needed.
+
+    ``deadline``: seconds without a byte either way after which waiting raises TimedOut. ``in_flight``: bytes
+    of reads and writes under way at most; further ones wait. The channel has to take in that much and a
+    little more without anybody receiving, so that a sender can never wait for a reader.
+    """
+
+    def __init__(
+        self, channel: ByteChannel, *, deadline: float = DEADLINE, in_flight: int = BYTES_IN_FLIGHT
+    ) -> None:
+        self._channel = channel
+        self._deadline = deadline
+        self._in_flight = in_flight
+        self._framer = wire.Framer()
+        self._lock = threading.Lock()
+        self._send_lock = threading.Lock()
+        self._next_id = 0
+        self._pending: dict[int, Reply] = {}
+        self._weight = 0
+        self._leading = False
+        self._followers: list[threading.Condition] = []
+        self._room: list[threading.Condition] = []
+        self._failure: tuple[type[StorageError], str] | None = None
+        self._progress = time.monotonic()
+        try:
+            self.extensions = self._exchange_versions()
+            self.limits = self._ask_limits()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        return self._failure is None
+
+    @property
+    def read_size(self) -> int:
+        """Most bytes to ask for in one read."""
+        return max(1024, min(self.limits.read, self.limits.packet - 1024, MAX_BLOCK))
+
+    @property
+    def write_size(self) -> int:
+        """Most bytes to send in one write."""
+        return max(1024, min(self.limits.write, self.limits.packet - 1024, MAX_BLOCK))
+
+    def offers(self, extension: str) -> bool:
+        return extension in self.extensions
+
+    def send(self, request: wire.Request, doing: str, path: str) -> Reply:
+        """Send a request and return without waiting for its reply, unless too many bytes would be under way.
+
+        A reply that nobody waits for is let go when it comes.
+        """
+        weight = 0
+        if isinstance(request, wire.Read):
+            weight = request.length
+        elif isinstance(request, wire.Write):
+            weight = len(request.data)
+        reply = Reply(self, weight, doing, path)
+        if weight:
+            self._reserve(weight)
+        with self._send_lock:
+            with self._lock:
+                self._check()
+                self._next_id = (self._next_id + 1) & 0xFFFFFFFF
+                request_id = self._next_id
+                if request_id in self._pending:
+                    raise StorageError("too many requests wait for an answer")
+                packet = wire.encode(request_id, request)
+                self._pending[request_id] = reply
+            reply.sent_at = time.monotonic()
+            try:
+                self._channel.send(packet, self._deadline)
+            except StorageError as error:
+                self._fail(error)
+                raise
+            except BaseException:
+                # A packet sent in part cannot be followed by another.
+                self._fail(ConnectionLost("the connection was given up"))
+                raise
+            self._progress = time.monotonic()
+        return reply
+
+    def wait(self, reply: Reply) -> None:
+        """Return when ``reply`` has its response."""
+        with self._lock:
+            if reply.response is None:
+                reply.waiter = threading.Condition(self._lock)
+                self._wait_until(lambda: reply.response is not None, reply.waiter)
+
+    def close(self) -> None:
+        """End the session; whoever waits raises ConnectionLost. Never raises."""
+        self._fail(ConnectionLost("the connection was closed"))
+
+    def _exchange_versions(self) -> Mapping[str, bytes]:
+        """Section 4."""
+        self._channel.send([wire.encode_init()], self._deadline)
+        packets: list[memoryview] = []
+        while not packets:
+            packets = list(self._framer.feed(self._channel.receive(_RECEIVE, self._deadline)))
+        if len(packets) > 1:
+            raise wire.broken("it answered before it was asked")
+        version = wire.Version.decode(packets[0])
+        if version.number != wire.VERSION:
+            raise NotSupported(f"the server speaks version {version.number} of SFTP, not {wire.VERSION}")
+        return version.extensions
+
+    def _ask_limits(self) -> wire.Limits:
+        if wire.LIMITS not in self.extensions:
+            return wire.Limits()
+        reply = self.send(wire.Extended(wire.LIMITS), "ask the limits of", "the server")
+        try:
+            return wire.Limits.decode(reply.extended())
+        except (ConnectionLost, TimedOut):
+            raise
+        except StorageError:
+            return wire.Limits()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            kind, message = self._failure
+            raise kind(message)
+
+    def _reserve(self, weight: int) -> None:
+        """Count ``weight`` bytes as under way, after waiting for room."""
+        with self._lock:
+            if self._weight and self._weight + weight > self._in_flight:
+                waiter = threading.Condition(self._lock)
+                self._room.append(waiter)
+                try:
+                    self._wait_until(
+                        lambda: not self._weight or self._weight + weight <= self._in_flight, waiter
+                    )
+                finally:
+                    self._room.remove(waiter)
+            self._check()
+            self._weight += weight
+            self._offer_room()
+
+    def _offer_room(self) -> None:
+        if self._room and self._weight < self._in_flight:
+            self._room[0].notify()
+
+    def _wait_until(self, done: Callable[[], bool], waiter: threading.Condition) -> None:
+        """Lead or follow until ``done``. Called, and returns, with the lock held."""
+        try:
+            while not done():
+                self._check()
+                if self._leading:
+                    self._follow(waiter)
+                else:
+                    self._lead()
+        finally:
+            if not self._leading and self._followers:
+                self._followers[0].notify()
+
+    def _follow(self, waiter: threading.Condition) -> None:
+        self._followers.append(waiter)
+        try:
+            # The leader has the deadline; this one is for a leader that came to grief.
+            if not waiter.wait(2 * self._deadline) and self._idle() >= 2 * self._deadline:
+                self._fail_locked(self._no_answer())
+        finally:
+            self._followers.remove(waiter)
+
+    def _lead(self) -> None:
+        self._leading = True
+        self._lock.release()
+        try:
+            chunk = self._channel.receive(_RECEIVE, self._deadline)
+            replies = [wire.decode_response(packet) for packet in self._framer.feed(chunk)]
+        except TimedOut:
+            # Another thread may have been sending all the while, over a slow line.
+            if self._idle() >= self._deadline:
+                self._fail(self._no_answer())
+            replies = []
+        except StorageError as error:
+            self._fail(error)
+            replies = []
+        except BaseException:
+            self._fail(ConnectionLost("the connection was given up"))
+            raise
+        else:
+            self._progress = time.monotonic()
+        finally:
+            self._lock.acquire()
+            self._leading = False
+        for request_id, response in replies:
+            self._dispatch(request_id, response)
+
+    def _dispatch(self, request_id: int, response: wire.Response) -> None:
+        reply = self._pending.pop(request_id, None)
+        if reply is None:
+            self._fail_locked(wire.broken(f"it answered request {request_id}, which nobody made"))
+            return
+        reply.response = response
+        if reply.weight:
+            self._weight -= reply.weight
+            self._offer_room()
+        if reply.waiter is not None:
+            reply.waiter.notify()
+
+    def _idle(self) -> float:
+        return time.monotonic() - self._progress
+
+    def _no_answer(self) -> TimedOut:
+        return TimedOut(f"the server gave no answer for {self._deadline:g} s")
+
+    def _fail(self, error: StorageError) -> None:
+        with self._lock:
+            self._fail_locked(error)
+
+    def _fail_locked(self, error: StorageError) -> None:
+        if self._failure is not None:
+            return
+        self._failure = (type(error), str(error))
+        self._pending.clear()
+        self._weight = 0
+        for waiter in self._followers:
+            waiter.notify()
+        # Closing may take a moment, and those just woken need the lock to leave.
+        self._lock.release()
+        try:
+            self._channel.close()
+        finally:
+            self._lock.acquire()
