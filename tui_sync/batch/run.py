@@ -1,0 +1,210 @@
+"""One headless sync: connect, plan, and unless it is a dry run or refused, run."""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TextIO
+
+from tui_sync.batch.display import Display, display
+from tui_sync.batch.output import JsonOutput, Output, TextOutput, is_conflict, totals_text
+from tui_sync.batch.prompts import RefusingPrompts
+from tui_sync.batch.signals import Stops
+from tui_sync.errors import Cancelled, GuardRefused, TuiSyncError
+from tui_sync.model import Action, Item, Outcome, Plan, Summary, Verify
+from tui_sync.profiles import Profile
+from tui_sync.session import Session
+from tui_sync.transfer.engine import Engine
+
+_POLL_S = 0.1
+_PROGRESS_S = 1.0
+_BACKLOG = 10_000
+
+
+def run(
+    profile: Profile,
+    *,
+    dry_run: bool = False,
+    as_json: bool = False,
+    quiet: bool = False,
+    state_dir: Path | None = None,
+    stdout: TextIO | None = None,
+    stderr: TextIO | None = None,
+) -> int:
+    """Sync ``profile`` and return the exit code.
+
+    Raises TuiSyncError where it ends before there is a plan, BrokenPipeError where nobody reads stdout any
+    more: then the run has been cancelled.
+    """
+    out, err = stdout or sys.stdout, stderr or sys.stderr
+    prompts = RefusingPrompts((profile.source, profile.target))
+    with Stops() as stops:
+        session = Session(profile, prompts=prompts, state_dir=state_dir)
+        shown = display(err, out, as_json=as_json, quiet=quiet)
+        output = JsonOutput(shown.write) if as_json else TextOutput(shown.write, quiet=quiet)
+        try:
+            return _Batch(session, output, shown, stops, out, dry_run).sync()
+        finally:
+            shown.close()
+            session.close()
+            for hint in prompts.hints():
+                shown.say(hint)
+
+
+class _Batch:
+    """What one headless sync holds on to."""
+
+    def __init__(
+        self, session: Session, output: Output, shown: Display, stops: Stops, out: TextIO, dry_run: bool
+    ) -> None:
+        self._session = session
+        self._output = output
+        self._display = shown
+        self._stops = stops
+        self._out = out
+        self._dry_run = dry_run
+
+    def sync(self) -> int:
+        plan = self._make_plan()
+        try:
+            summary = self._carry_out(plan)
+        except TuiSyncError as error:
+            # There is a plan: whoever reads the records is owed a summary as the last one.
+            self._tell(error)
+            status = "interrupted" if isinstance(error, Cancelled) else "error"
+            summary = _nothing_done(plan).with_status(status, error.exit_code)
+        self._display.close()
+        self._output.summary(summary, plan, dry_run=self._dry_run)
+        self._out.flush()
+        self._explain(summary)
+        return summary.exit_code
+
+    def _carry_out(self, plan: Plan) -> Summary:
+        self._display.narrate(f"plan: {totals_text(plan.totals)}")
+        self._output.plan(plan, dry_run=self._dry_run)
+        for item in self._shown_items(plan):
+            self._output.planned(item)
+            if self._stops.count:
+                raise Cancelled("interrupted: nothing was written")
+        self._out.flush()
+        for guard in plan.guards:
+            if guard.blocking:
+                self._tell(GuardRefused(guard.message))
+            else:
+                self._display.narrate(f"note: {guard.message}")
+        if plan.refused:
+            return _nothing_done(plan).with_status("refused", GuardRefused.exit_code)
+        if self._dry_run:
+            return _nothing_done(plan)
+        return self._run(plan)
+
+    def _shown_items(self, plan: Plan) -> Iterator[Item]:
+        if self._dry_run:
+            return self._session.ledger.items(plan.plan_id)
+        return filter(is_conflict, self._session.ledger.items(plan.plan_id, actions={Action.SKIP}))
+
+    def _run(self, plan: Plan) -> Summary:
+        ended = _Ended()
+        engine = self._session.start(plan, ended)
+        try:
+            self._follow(engine, ended)
+        except BaseException:
+            # Nobody reads stdout any more, or a bug here: no run may go on unobserved.
+            engine.cancel()
+            while not engine.wait(_POLL_S):
+                ended.take()
+            raise
+        if engine.error is not None:
+            self._tell(engine.error)
+        return engine.summary
+
+    def _follow(self, engine: Engine, ended: _Ended) -> None:
+        """Until the end of the run: pass on what it does, and the wish to stop."""
+        obeyed, next_progress = 0, time.monotonic() + _PROGRESS_S
+        finished = False
+        while not finished:
+            finished = engine.wait(_POLL_S)
+            for outcome in ended.take():
+                self._output.ended(outcome)
+            snapshot = engine.snapshot()
+            if finished or time.monotonic() >= next_progress:
+                next_progress = time.monotonic() + _PROGRESS_S
+                self._output.progress(snapshot)
+            self._out.flush()
+            self._display.running(snapshot)
+            if self._stops.count > obeyed:
+                obeyed = self._stops.count
+                if obeyed == 1:
+                    self._display.say("interrupted: finishing what is in flight; once more stops at once")
+                    engine.drain()
+                else:
+                    self._display.say("interrupted again: stopping")
+                    engine.cancel()
+
+    def _make_plan(self) -> Plan:
+        """In a thread of its own, so that the display moves and a signal is heard meanwhile."""
+        plans: list[Plan] = []
+        errors: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                plans.append(self._session.make_plan())
+            except BaseException as error:  # noqa: BLE001 - raised again below, in the calling thread
+                errors.append(error)
+
+        thread = threading.Thread(target=work, name="tui-sync-plan", daemon=True)
+        thread.start()
+        cancelled = False
+        while thread.is_alive():
+            thread.join(_POLL_S)
+            self._display.planning(self._session.progress)
+            if self._stops.count and not cancelled:
+                cancelled = True
+                self._session.cancel()
+        if cancelled:
+            raise Cancelled("interrupted: nothing was written")
+        if errors:
+            raise errors[0]
+        return plans[0]
+
+    def _tell(self, error: TuiSyncError) -> None:
+        self._output.error(str(error))
+        self._display.say(f"error: {error}")
+
+    def _explain(self, summary: Summary) -> None:
+        if summary.failed or summary.skipped or summary.conflicts:
+            self._display.say(
+                f"{summary.failed} failed, {summary.skipped} skipped, {summary.conflicts} in conflict: "
+                "see the items above"
+            )
+
+
+class _Ended:
+    """Hears from the engine. The queue is bounded: who does not read stdout slows the run, not the memory."""
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[Outcome] = queue.Queue(maxsize=_BACKLOG)
+
+    def started(self, item: Item) -> None:
+        pass
+
+    def ended(self, outcome: Outcome) -> None:
+        self._queue.put(outcome)
+
+    def take(self) -> list[Outcome]:
+        """All that has come, without waiting."""
+        return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+
+
+def _nothing_done(plan: Plan) -> Summary:
+    return replace(
+        Summary(),
+        unchanged=plan.totals.unchanged,
+        conflicts=plan.totals.conflicts,
+        verified=Verify.NONE,
+    )

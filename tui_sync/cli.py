@@ -1,0 +1,312 @@
+"""The command line: reads the arguments, then imports the face that was asked for and no other."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from tui_sync import __version__
+from tui_sync.errors import TuiSyncError, UsageError
+from tui_sync.names import printable
+
+if TYPE_CHECKING:
+    from tui_sync.profiles import Profile
+
+INTERRUPTED = 130
+
+_EPILOG = """\
+PROFILE is a name in the profiles folder or a path to a .toml file; SOURCE and TARGET are URLs
+(sftp://user@host:port/path) or local paths. Further commands, each with --help of its own:
+
+  tui-sync demo              two embedded SFTP servers with sample data, and the app on them
+  tui-sync profiles          list and show profiles
+  tui-sync runs              list and show earlier runs
+
+example:
+  tui-sync --batch --dry-run --exclude '*.tmp' sftp://me@host/data /srv/backup
+
+exit codes: 0 done, 1 other error, 2 usage or profile, 3 source or target not found, 7 cannot connect,
+log in or trust, 23 some items failed, 24 some items drifted or vanished, 25 a guard refused the plan,
+130 interrupted
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises UsageError instead of leaving the process, so that all errors are told in one place."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{printable(message)} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in arguments
+    _tolerate_any_name()
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    except SystemExit:
+        # --help and --version end this way; usage errors do not.
+        return 0
+    except BrokenPipeError:
+        _silence_stdout()
+        _say("error: nobody reads the output any more")
+        return 1
+    except KeyboardInterrupt:
+        _report("interrupted", as_json)
+        return INTERRUPTED
+    except TuiSyncError as error:
+        _report(str(error), as_json)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the last resort: a person gets a sentence, not a traceback
+        _report(f"internal error: {type(error).__name__}: {printable(str(error))}", as_json)
+        if os.environ.get("TUI_SYNC_DEBUG") == "1":
+            traceback.print_exc()
+        else:
+            _say("Please report it with the output of the same command under TUI_SYNC_DEBUG=1.")
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "demo": _demo,
+        "profiles": _profiles,
+        "runs": _runs,
+    }
+    if arguments and arguments[0] in commands:
+        return commands[arguments[0]](arguments[1:])
+    return _sync(arguments)
+
+
+def _sync_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="tui-sync",
+        usage="%(prog)s [options] [PROFILE | SOURCE TARGET]\n       %(prog)s demo|profiles|runs …",
+        description="One-way file synchronisation: see it, approve it, prove it. Opens the app, or syncs at "
+        "once with --batch.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("places", nargs="*", metavar="PROFILE | SOURCE TARGET", help="what to sync")
+    parser.add_argument("--version", action="version", version=f"tui-sync {__version__}")
+    _add_batch_options(parser)
+    sync = parser.add_argument_group("sync options, instead of the profile's")
+    sync.add_argument(
+        "--mode", choices=["copy", "mirror"], help="mirror also deletes what is only on the target"
+    )
+    sync.add_argument("--compare", choices=["auto", "size", "mtime", "checksum"], help="how to tell a change")
+    sync.add_argument(
+        "--include",
+        action="append",
+        default=[],
+        metavar="P",
+        help="only files like this; added to the profile's",
+    )
+    sync.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="P",
+        help="gitignore pattern; added to the profile's",
+    )
+    sync.add_argument("--max-delete", metavar="N|P%", help="refuse a plan that deletes more files than this")
+    sync.add_argument("--verify", choices=["auto", "none", "size", "checksum", "readback"], help="how far")
+    sync.add_argument("--workers", type=_workers, metavar="N|auto", help="files copied at a time")
+    sync.add_argument("--bandwidth-limit", metavar="SIZE", help="bytes per second, such as 20M, or off")
+    return parser
+
+
+def _add_batch_options(parser: argparse.ArgumentParser) -> None:
+    batch = parser.add_argument_group("without the app")
+    batch.add_argument("--batch", action="store_true", help="sync at once, no app")
+    batch.add_argument(
+        "--dry-run", action="store_true", help="print the plan, write nothing (implies --batch)"
+    )
+    batch.add_argument("--json", action="store_true", help="NDJSON on stdout (implies --batch)")
+    batch.add_argument("-q", "--quiet", action="store_true", help="only problems and the summary")
+
+
+def _workers(text: str) -> int:
+    """The number, 0 for automatic."""
+    if text == "auto":
+        return 0
+    if text.isdecimal() and 1 <= int(text) <= 256:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number from 1 to 256")
+
+
+def _sync(arguments: list[str]) -> int:
+    args = _sync_parser().parse_intermixed_args(arguments)
+    headless = args.batch or args.dry_run or args.json
+    if args.quiet and not headless:
+        raise UsageError("--quiet is for --batch: the app has nothing to keep quiet")
+    profile = _profile(args.places)
+    if profile is None and headless:
+        raise UsageError("--batch needs a PROFILE, or a SOURCE and a TARGET (see tui-sync --help)")
+    if not headless:
+        _require_terminal()
+    if profile is not None:
+        profile = _with_options(profile, args)
+    if headless:
+        assert profile is not None
+        from tui_sync import batch
+
+        return batch.run(profile, dry_run=args.dry_run, as_json=args.json, quiet=args.quiet)
+    from tui_sync.tui.app import run_app
+
+    return run_app(profile)
+
+
+def _profile(places: list[str]) -> Profile | None:
+    from tui_sync import profiles
+
+    match places:
+        case []:
+            return None
+        case [name]:
+            return profiles.find(name)
+        case [source, target]:
+            return profiles.quick(source, target)
+    raise UsageError(f"one PROFILE, or a SOURCE and a TARGET, not {len(places)} arguments")
+
+
+def _with_options(profile: Profile, args: argparse.Namespace) -> Profile:
+    from tui_sync import profiles
+    from tui_sync.model import CompareBy, Mode, Verify
+
+    options = profile.options
+    changed: dict[str, Any] = {}
+    if args.mode:
+        changed["mode"] = Mode(args.mode)
+    if args.compare:
+        changed["compare"] = CompareBy(args.compare)
+    if args.verify:
+        changed["verify"] = Verify(args.verify)
+    if args.include:
+        changed["include"] = (*options.include, *args.include)
+    if args.exclude:
+        changed["exclude"] = (*options.exclude, *args.exclude)
+    if args.max_delete is not None:
+        changed["max_delete"] = profiles.parse_delete_limit(args.max_delete)
+    if args.workers is not None:
+        changed["workers"] = args.workers or None
+    if args.bandwidth_limit is not None:
+        changed["bandwidth_limit"] = profiles.parse_size(args.bandwidth_limit) or None
+    return profiles.with_options(profile, **changed) if changed else profile
+
+
+def _require_terminal() -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("the app needs a terminal; without one use --batch (see tui-sync --help)")
+
+
+def _demo(arguments: list[str]) -> int:
+    parser = _Parser(
+        prog="tui-sync demo",
+        description="Start two SFTP servers on loopback with sample data in a temporary folder, and open\n"
+        "the app on them. Nothing outside that folder is touched, and it is removed at the end.",
+        epilog="example:\n  tui-sync demo --batch --size 20M",
+    )
+    _add_batch_options(parser)
+    parser.add_argument("--keep", action="store_true", help="leave the temporary folder in place")
+    parser.add_argument("--size", default="200M", metavar="SIZE", help="size of the large file (200M)")
+    args = parser.parse_args(arguments)
+    headless = args.batch or args.dry_run or args.json
+    if not headless:
+        _require_terminal()
+    from tui_sync.profiles import parse_size
+
+    size = parse_size(args.size)
+    try:
+        import asyncssh  # noqa: F401
+    except ModuleNotFoundError:
+        raise UsageError("the demo needs asyncssh: pip install 'tui-sync[demo]'") from None
+    from tui_sync.demo.run import run_demo
+
+    return run_demo(
+        size=size,
+        keep=args.keep,
+        headless=headless,
+        dry_run=args.dry_run,
+        as_json=args.json,
+        quiet=args.quiet,
+    )
+
+
+def _profiles(arguments: list[str]) -> int:
+    parser = _Parser(
+        prog="tui-sync profiles",
+        description="List and show saved pairs.",
+        epilog="example:\n  tui-sync profiles show nightly",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="list|show|path")
+    commands.add_parser("list", help="all profiles, and what is wrong with one that cannot be read")
+    show = commands.add_parser("show", help="one profile as it is understood, secrets masked")
+    show.add_argument("profile", metavar="PROFILE")
+    commands.add_parser("path", help="the folder in which profiles are looked for")
+    args = parser.parse_args(arguments)
+    from tui_sync.batch import listing
+
+    match args.command:
+        case "list":
+            return listing.list_profiles()
+        case "show":
+            return listing.show_profile(args.profile)
+    return listing.profiles_path()
+
+
+def _runs(arguments: list[str]) -> int:
+    parser = _Parser(
+        prog="tui-sync runs",
+        description="List earlier runs, and show what one of them did, item by item.",
+        epilog="example:\n  tui-sync runs show nightly-0123456789ab/7",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="list|show")
+    commands.add_parser("list", help="the runs of all pairs, newest first")
+    show = commands.add_parser("show", help="one run's receipt")
+    show.add_argument("run", metavar="PAIR/RUN", help="as “tui-sync runs list” names it")
+    args = parser.parse_args(arguments)
+    from tui_sync.batch import listing
+
+    return listing.list_runs() if args.command == "list" else listing.show_run(args.run)
+
+
+def _tolerate_any_name() -> None:
+    """An output in a narrow encoding spells out what it cannot hold instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _report(message: str, as_json: bool) -> None:
+    _say(f"error: {message}")
+    if as_json:
+        try:
+            sys.stdout.write(json.dumps({"event": "error", "message": message}) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _silence_stdout()
+
+
+def _say(sentence: str) -> None:
+    try:
+        sys.stderr.write(f"{sentence}\n")
+        sys.stderr.flush()
+    except OSError:
+        # No one is left to tell.
+        return
+
+
+def _silence_stdout() -> None:
+    """Else the interpreter complains at its end about what it could not flush."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

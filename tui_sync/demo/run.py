@@ -1,0 +1,119 @@
+"""Runs the demo: servers, trees and profile in a temporary folder, then the app or batch mode on them."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from tui_sync.connectors.base import Endpoint
+from tui_sync.demo.pair import EXCLUDE, make_pair
+from tui_sync.demo.servers import EmbeddedServer
+from tui_sync.errors import NoSpace
+from tui_sync.model import DeleteTo, Mode, SyncOptions
+from tui_sync.names import printable
+from tui_sync.profiles import Profile
+
+# Room for what is not the large file, and for the ledger.
+_SPARE = 50 * 1024 * 1024
+
+
+def run_demo(
+    *,
+    size: int,
+    keep: bool,
+    headless: bool,
+    dry_run: bool = False,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Set up, run the app or batch mode, clean up, and return the exit code. Raises TuiSyncError."""
+    with ExitStack() as stack:
+        stack.enter_context(_terminated_like_interrupted())
+        folder = stack.enter_context(_folder(keep))
+        source, target = folder / "source", folder / "target"
+        source.mkdir()
+        target.mkdir()
+        _need_space(folder, size)
+        _say(f"making sample data in {printable(str(folder))}", quiet)
+        make_pair(source, target, size=size)
+        servers = [
+            stack.enter_context(EmbeddedServer(source, user="source")),
+            stack.enter_context(EmbeddedServer(target, user="target")),
+        ]
+        known_hosts = folder / "known_hosts"
+        known_hosts.write_text("".join(f"{server.host_key_line}\n" for server in servers), encoding="ascii")
+        profile = Profile(
+            name="demo",
+            file=None,
+            source=_endpoint(servers[0], known_hosts),
+            target=_endpoint(servers[1], known_hosts),
+            options=SyncOptions(mode=Mode.MIRROR, delete=DeleteTo.TRASH, exclude=EXCLUDE),
+        )
+        state = folder / "state"
+        if headless:
+            from tui_sync import batch
+
+            return batch.run(profile, dry_run=dry_run, as_json=as_json, quiet=quiet, state_dir=state)
+        from tui_sync.tui.app import run_app
+
+        return run_app(profile, state_dir=state)
+
+
+def _endpoint(server: EmbeddedServer, known_hosts: Path) -> Endpoint:
+    # The host key comes from the server object itself, not over the network: nothing is trusted blindly.
+    return Endpoint(
+        url=server.url("/"),
+        scheme="sftp",
+        path="/",
+        host=server.host,
+        port=server.port,
+        user=server.user,
+        options={"known_hosts": str(known_hosts)},
+        secrets={"password": lambda: server.password},
+    )
+
+
+@contextmanager
+def _folder(keep: bool) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="tui-sync-demo-"))
+    try:
+        yield folder
+    finally:
+        if keep:
+            _say(f"kept: {folder}", False)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """A SIGTERM unwinds the stack as ctrl-c does, so that the temporary folder goes."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _need_space(folder: Path, size: int) -> None:
+    needed, free = 2 * size + _SPARE, shutil.disk_usage(folder).free
+    if needed > free:
+        raise NoSpace(
+            f"the demo needs {needed:,} bytes and {printable(str(folder.parent))} has {free:,} free: "
+            "use a smaller --size, or set TMPDIR to another folder"
+        )
+
+
+def _say(sentence: str, quiet: bool) -> None:
+    if not quiet:
+        sys.stderr.write(f"{sentence}\n")
