@@ -1,0 +1,263 @@
+"""The keys of a profile, and every way to get one wrong as one sentence.
+
+The models stay in here: the rest of the program sees plain values.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic_core import ErrorDetails
+
+from tui_sync.connectors.base import Endpoint
+from tui_sync.errors import ProfileError, UsageError
+from tui_sync.model import (
+    CompareBy,
+    DeleteLimit,
+    DeleteTo,
+    Mode,
+    SyncOptions,
+    Verify,
+    WriteMode,
+)
+from tui_sync.names import printable
+from tui_sync.profiles import urls, values
+from tui_sync.profiles.secrets import check_reference, secret
+
+E = TypeVar("E", bound=StrEnum)
+T = TypeVar("T")
+
+MOST_WORKERS = 64
+_SECRETS = ("password", "passphrase", "access_key", "secret_key")
+_PATHS = ("identity_file", "known_hosts")
+_KEYS_OF = {
+    "file": (),
+    "sftp": ("password", "passphrase", "identity_file", "known_hosts", "transport"),
+    "s3": ("endpoint_url", "region", "access_key", "secret_key"),
+}
+_PLACE = {"file": "a local folder", "sftp": "SFTP", "s3": "S3"}
+_URL_REMEDY = 'url = "sftp://user@host/folder"'
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be text in quotes")
+    if not value.strip() or "\0" in value:
+        raise ValueError("must not be empty or hold a NUL byte: give it a value, or leave the key out")
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise ValueError('must be a list of patterns in quotes, such as ["*.tmp", ".cache/"]')
+    return tuple(value)
+
+
+def _one_of(*names: str) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if isinstance(value, str) and value in names:
+            return value
+        raise ValueError(f"must be one of {', '.join(names)}{_near(str(value), names)}")
+
+    return check
+
+
+def _member(kind: type[E], *without: E) -> BeforeValidator:
+    choose = _one_of(*(member.value for member in kind if member not in without))
+    return BeforeValidator(lambda value: kind(choose(value)))
+
+
+def _transport(value: object) -> str:
+    chosen = _one_of("auto", "paramiko", "openssh")(value)
+    if chosen == "openssh":
+        raise ValueError("is openssh, which this version cannot use yet: write auto or paramiko")
+    return chosen
+
+
+def _delete_limit(value: object) -> DeleteLimit:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, str):
+        limit = _or_none(values.parse_delete_limit, value)
+        if limit is not None:
+            return limit
+    raise ValueError(f"must be a limit for deletes: {values.LIMIT_REMEDY}")
+
+
+def _bandwidth(value: object) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, str):
+        size = _or_none(values.parse_size, value)
+        if size is not None:
+            return size or None
+    raise ValueError(f"must be a speed such as 20M: {values.SIZE_REMEDY}")
+
+
+def _or_none(parse: Callable[[str], T], text: str) -> T | None:
+    try:
+        return parse(text)
+    except UsageError:
+        return None
+
+
+def _workers(value: object) -> int | None:
+    if value == "auto":
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_WORKERS:
+        return value
+    raise ValueError(f'must be "auto" or a number from 1 to {MOST_WORKERS}')
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_texts)]
+Reference = Annotated[str, PlainValidator(check_reference)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class _Side(_Section):
+    url: Text
+    password: Reference | None = Field(default=None, repr=False)
+    passphrase: Reference | None = Field(default=None, repr=False)
+    identity_file: Text | None = None
+    known_hosts: Text | None = None
+    transport: Annotated[str, BeforeValidator(_transport)] | None = None
+    endpoint_url: Text | None = None
+    region: Text | None = None
+    access_key: Reference | None = Field(default=None, repr=False)
+    secret_key: Reference | None = Field(default=None, repr=False)
+
+
+class _Sync(_Section):
+    mode: Annotated[Mode, _member(Mode)] = Mode.COPY
+    compare: Annotated[CompareBy, _member(CompareBy)] = CompareBy.AUTO
+    include: Patterns = ()
+    exclude: Patterns = ()
+    delete: Annotated[DeleteTo, _member(DeleteTo)] = DeleteTo.TRASH
+    max_delete: Annotated[DeleteLimit, PlainValidator(_delete_limit)] = DeleteLimit()
+    verify: Annotated[Verify, _member(Verify, Verify.NONE)] = Verify.AUTO
+    write: Annotated[WriteMode, _member(WriteMode)] = WriteMode.ATOMIC
+    transform: Annotated[str, BeforeValidator(_one_of("none", "gzip"))] = "none"
+    workers: Annotated[int | None, PlainValidator(_workers)] = None
+    bandwidth_limit: Annotated[int | None, PlainValidator(_bandwidth)] = None
+
+
+class _File(_Section):
+    source: _Side
+    target: _Side
+    sync: _Sync = _Sync()
+
+
+_SECTIONS: Mapping[str, type[_Section]] = {"source": _Side, "target": _Side, "sync": _Sync}
+
+
+def read(raw: Mapping[str, object], *, file: str, base: Path) -> tuple[Endpoint, Endpoint, SyncOptions]:
+    """The two sides and the options of a parsed TOML file.
+
+    ``file`` begins every message, relative paths start from ``base``. Raises ProfileError.
+    """
+    problem = ""
+    model: _File | None = None
+    try:
+        model = _File.model_validate(raw)
+    except ValidationError as error:
+        problem = _sentence(error.errors(include_url=False))
+    # Raised outside the handler: pydantic's error holds the values, a plain-text password among them.
+    if model is None:
+        raise ProfileError(f"{file}: {problem}")
+    source, source_at = _endpoint(model.source, "source", file, base)
+    target, target_at = _endpoint(model.target, "target", file, base)
+    try:
+        urls.check_apart(source_at, target_at)
+    except ValueError as error:
+        raise ProfileError(f"{file}: {error}") from None
+    return source, target, SyncOptions(**{key: getattr(model.sync, key) for key in _Sync.model_fields})
+
+
+def _endpoint(side: _Side, name: str, file: str, base: Path) -> tuple[Endpoint, urls.Location]:
+    try:
+        location = urls.parse(side.url, base)
+    except ValueError as error:
+        raise ProfileError(f"{file}: {name}.url {error}") from None
+    options: dict[str, object] = {}
+    secrets: dict[str, Callable[[], str]] = {}
+    for key in _Side.model_fields:
+        value = getattr(side, key)
+        if key == "url" or value is None:
+            continue
+        if key not in _KEYS_OF[location.scheme]:
+            raise ProfileError(f"{file}: {name}.{key} means nothing for {_PLACE[location.scheme]}: remove it")
+        if key in _SECRETS:
+            resolver = secret(value, where=f"{file}: {name}.{key}", base=base)
+            if resolver is not None:
+                secrets[key] = resolver
+        elif key in _PATHS:
+            options[key] = _path(value, f"{file}: {name}.{key}", base)
+        else:
+            options[key] = value
+    return location.endpoint(options, secrets), location
+
+
+def _path(text: str, where: str, base: Path) -> str:
+    try:
+        return str(base / Path(text).expanduser())
+    except RuntimeError:
+        raise ProfileError(
+            f"{where} begins with ~ and a user that does not exist: write it in full"
+        ) from None
+
+
+def _sentence(errors: list[ErrorDetails]) -> str:
+    """The one to fix first: a key misspelt is also a key missing, and says more."""
+    unknown = [error for error in errors if error["type"] == "extra_forbidden"]
+    error = (unknown or errors)[0]
+    place = [str(step) for step in error["loc"]]
+    key = printable(".".join(place[:2]))
+    match error["type"]:
+        case "extra_forbidden":
+            return _unknown(place, error["input"])
+        case "missing" if len(place) == 1:
+            return f"the section [{key}] is missing: add it, with {_URL_REMEDY}"
+        case "missing":
+            return f"{key} is missing: add {_URL_REMEDY} or a local folder below [{place[0]}]"
+        case "value_error":
+            return f"{key} {error['ctx']['error']}"
+    if len(place) == 1:
+        return f"{key} must be a section: write [{key}] on a line of its own, and its keys below"
+    return f"{key} has a value of the wrong type: {error['msg']}"
+
+
+def _unknown(place: list[str], value: object) -> str:
+    *section, key = place
+    name = printable(key)
+    if not section:
+        if key not in _SECTIONS:
+            holders = [title for title, model in _SECTIONS.items() if key in model.model_fields]
+            if holders and not isinstance(value, dict):
+                return (
+                    f"{name} stands outside a section: move it below {' or '.join(f'[{t}]' for t in holders)}"
+                )
+        what = f"the section [{name}]" if isinstance(value, dict) else f"the key {name}"
+        return (
+            f"{what} is not known{_near(key, _SECTIONS) or ': a profile has [source], [target] and [sync]'}"
+        )
+    title = section[0]
+    known = _SECTIONS[title].model_fields
+    near = _near(key, known)
+    others = [other for other, model in _SECTIONS.items() if key in model.model_fields]
+    if not near and others:
+        return f"{title}.{name} is not known there: move {name} below {' or '.join(f'[{t}]' for t in others)}"
+    return f"{title}.{name} is not known{near or ': use one of ' + ', '.join(known)}"
+
+
+def _near(word: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
+    found = difflib.get_close_matches(word.lower(), list(known), n=1)
+    return f": did you mean {found[0]}?" if found else ""

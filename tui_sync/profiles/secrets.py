@@ -1,0 +1,174 @@
+"""Secrets by reference: where one is found is written down, what it is never is.
+
+A reference is ``env:NAME``, ``file:PATH``, ``command:CMD`` or ``ask``. It is resolved each time a connector
+asks, and the value is kept nowhere. No message holds a value, the output of a command or its arguments.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import stat
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from tui_sync.errors import ProfileError
+from tui_sync.names import printable
+
+COMMAND_SECONDS = 30.0
+_LONGEST = 65536
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_FORMS = "env:NAME, file:PATH, command:CMD or ask"
+
+
+class Secret:
+    """A reference that resolves when called, and shows itself only as one."""
+
+    __slots__ = ("_resolve", "_shown")
+
+    def __init__(self, shown: str, resolve: Callable[[], str]) -> None:
+        self._shown = shown
+        self._resolve = resolve
+
+    def __call__(self) -> str:
+        """The secret itself. Raises ProfileError naming the reference that failed."""
+        return self._resolve()
+
+    def __repr__(self) -> str:
+        return f"<secret from {self._shown}>"
+
+
+def check_reference(text: object) -> str:
+    """Return ``text`` if it is a well-formed reference; else a ValueError that goes on after the key."""
+    if not isinstance(text, str):
+        raise ValueError(f"must be a reference in quotes: {_FORMS}")
+    kind, colon, rest = text.partition(":")
+    if text == "ask":
+        return text
+    if kind == "keyring" and colon:
+        raise ValueError(
+            "uses keyring:, which is not supported yet: use env:NAME, file:PATH, command:CMD or ask"
+        )
+    if kind not in ("env", "file", "command") or not colon:
+        raise ValueError(f"must be a reference such as env:NAME and never the secret itself: use {_FORMS}")
+    if kind == "env" and not _NAME.fullmatch(rest):
+        raise ValueError("needs the name of an environment variable after env: (letters, digits and _)")
+    if kind == "file" and (not rest.strip() or "\0" in rest):
+        raise ValueError("needs the path of a file after file:")
+    if kind == "command":
+        try:
+            words = shlex.split(rest)
+        except ValueError:
+            words = []
+        if not words or "\0" in rest:
+            raise ValueError("needs a command after command:, with its quotes closed")
+    return text
+
+
+def secret(reference: str, *, where: str, base: Path) -> Secret | None:
+    """The callable for a checked reference, None for ``ask``: the connector then asks a person.
+
+    ``where`` (``FILE: source.password``) begins the messages; a relative ``file:`` starts from ``base``.
+    """
+    kind, _, rest = reference.partition(":")
+    if kind == "env":
+        return Secret(f"env:{rest}", lambda: _from_env(rest, where))
+    if kind == "file":
+        # Not expanded before it is asked for: a home folder may be missing without harm until then.
+        return Secret("file:…", lambda: _from_file(rest, base, where))
+    if kind == "command":
+        return Secret("command:…", lambda: _from_command(rest, base, where))
+    return None
+
+
+def _from_env(name: str, where: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        state = "is empty" if value == "" else "is not set"
+        raise ProfileError(f"{where}: the environment variable {name} {state}: set it and start again")
+    return value
+
+
+def _from_file(text: str, base: Path, where: str) -> str:
+    try:
+        path = base / Path(text).expanduser()
+    except RuntimeError:
+        raise ProfileError(
+            f"{where}: the user after ~ in file: does not exist: write the path in full"
+        ) from None
+    name = printable(str(path))
+    try:
+        # Not waiting for a writer, where someone has put a pipe there.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(handle, "rb") as file:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise ProfileError(f"{where}: {name} is no regular file: name the file that holds the secret")
+            if status.st_mode & 0o077:
+                quoted = printable(shlex.quote(str(path)))
+                raise ProfileError(f"{where}: other users can reach the file {name}: run chmod 600 {quoted}")
+            data = file.read(_LONGEST + 1)
+    except OSError as error:
+        raise ProfileError(
+            f"{where}: cannot read the file {name} ({error.strerror}): check its path"
+        ) from None
+    return _text(data, f"{where}: the file {name}")
+
+
+def _from_command(command: str, base: Path, where: str) -> str:
+    words = shlex.split(command)
+    program = printable(words[0])
+    try:
+        # A session of its own, so that all it started can be ended with it.
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=base,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ProfileError(f"{where}: cannot start {program} ({error.strerror}): check the command") from None
+    output: bytes | None = None
+    with process:
+        with suppress(subprocess.TimeoutExpired):
+            output, _ = process.communicate(timeout=COMMAND_SECONDS)
+        if output is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    # Raised outside the handler: what was read so far must not hang on to the exception.
+    if output is None:
+        raise ProfileError(
+            f"{where}: {program} gave nothing within {COMMAND_SECONDS:.0f} s: run it by hand to see why"
+        )
+    if process.returncode != 0:
+        how = (
+            f"signal {-process.returncode}" if process.returncode < 0 else f"exit status {process.returncode}"
+        )
+        raise ProfileError(f"{where}: {program} ended with {how}: run it by hand to see why")
+    return _text(output, f"{where}: the output of {program}")
+
+
+def _text(data: bytes, what: str) -> str:
+    problem = ""
+    value = ""
+    if len(data) > _LONGEST:
+        problem = "is too long for a secret"
+    else:
+        try:
+            value = data.decode("utf-8")
+        except UnicodeDecodeError:
+            problem = "is not UTF-8 text"
+    # Raised outside the handler: the decoder's error holds the bytes.
+    if problem:
+        raise ProfileError(f"{what} {problem}: let it hold the secret alone")
+    value = value.removesuffix("\n").removesuffix("\r")
+    if not value:
+        raise ProfileError(f"{what} is empty: let it hold the secret alone")
+    return value
