@@ -6,7 +6,7 @@ The models stay in here: the rest of the program sees plain values.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -62,7 +62,8 @@ def _one_of(*names: str) -> Callable[[object], str]:
     def check(value: object) -> str:
         if isinstance(value, str) and value in names:
             return value
-        raise ValueError(f"must be one of {', '.join(names)}{_near(str(value), names)}")
+        near = _near(value, names) if isinstance(value, str) else ""
+        raise ValueError(f"must be one of {', '.join(names)}{': ' if near else ''}{near}")
 
     return check
 
@@ -237,27 +238,20 @@ def _sentence(errors: list[ErrorDetails]) -> str:
 
 def _unknown(place: list[str], value: object) -> str:
     *section, key = place
-    name = printable(key)
-    if not section:
-        if key not in _SECTIONS:
-            holders = [title for title, model in _SECTIONS.items() if key in model.model_fields]
-            if holders and not isinstance(value, dict):
-                return (
-                    f"{name} stands outside a section: move it below {' or '.join(f'[{t}]' for t in holders)}"
-                )
-        what = f"the section [{name}]" if isinstance(value, dict) else f"the key {name}"
-        return (
-            f"{what} is not known{_near(key, _SECTIONS) or ': a profile has [source], [target] and [sync]'}"
-        )
-    title = section[0]
-    known = _SECTIONS[title].model_fields
-    near = _near(key, known)
-    others = [other for other, model in _SECTIONS.items() if key in model.model_fields]
-    if not near and others:
-        return f"{title}.{name} is not known there: move {name} below {' or '.join(f'[{t}]' for t in others)}"
-    return f"{title}.{name} is not known{near or ': use one of ' + ', '.join(known)}"
+    name = printable(".".join(place[:2]))
+    sections = [f"[{title}]" for title, model in _SECTIONS.items() if key in model.model_fields]
+    if section:
+        known = _SECTIONS[section[0]].model_fields
+        near = _near(key, known)
+        if sections and not near:
+            return f"{name} is not known there: move {printable(key)} below {' or '.join(sections)}"
+        return f"{name} is not known: {near or 'use one of ' + ', '.join(known)}"
+    if sections and not isinstance(value, dict):
+        return f"{name} stands outside a section: move it below {' or '.join(sections)}"
+    what = f"the section [{name}]" if isinstance(value, dict) else f"the key {name}"
+    return f"{what} is not known: {_near(key, _SECTIONS) or 'a profile has [source], [target] and [sync]'}"
 
 
-def _near(word: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
+def _near(word: str, known: Iterable[str]) -> str:
     found = difflib.get_close_matches(word.lower(), list(known), n=1)
-    return f": did you mean {found[0]}?" if found else ""
+    return f"did you mean {found[0]}?" if found else ""
