@@ -597,7 +597,8 @@ class Version:
         number = fields.u32()
         extensions: dict[str, bytes] = {}
         while fields.left:
-            extensions[fields.text()] = fields.string()
+            name = fields.text()
+            extensions[name] = fields.string()
         return cls(number, extensions)
 
 
