@@ -50,6 +50,7 @@ def make_pair(source: Path, target: Path, *, size: int) -> None:
     pair.only_on_source()
     pair.only_on_target()
     pair.left_alone()
+    (source / "video").mkdir()
     make_large(source / "video" / "ridge-timelapse.mp4", size=size)
     pair.settle()
 
