@@ -159,9 +159,9 @@ def _sync(arguments: list[str]) -> int:
         profile = _with_options(profile, args)
     if headless:
         assert profile is not None
-        from tui_sync import batch
+        from tui_sync.batch import run_batch
 
-        return batch.run(profile, dry_run=args.dry_run, as_json=args.json, quiet=args.quiet)
+        return run_batch(profile, dry_run=args.dry_run, as_json=args.json, quiet=args.quiet)
     from tui_sync.tui.app import run_app
 
     return run_app(profile)

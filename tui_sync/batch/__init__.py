@@ -3,6 +3,6 @@
 stdout is data (a line per item, or NDJSON), stderr is narration.
 """
 
-from tui_sync.batch.run import run
+from tui_sync.batch.run import run_batch
 
-__all__ = ["run"]
+__all__ = ["run_batch"]

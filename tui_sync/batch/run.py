@@ -26,7 +26,7 @@ _PROGRESS_S = 1.0
 _BACKLOG = 10_000
 
 
-def run(
+def run_batch(
     profile: Profile,
     *,
     dry_run: bool = False,

@@ -57,9 +57,9 @@ def run_demo(
         )
         state = folder / "state"
         if headless:
-            from tui_sync import batch
+            from tui_sync.batch import run_batch
 
-            return batch.run(profile, dry_run=dry_run, as_json=as_json, quiet=quiet, state_dir=state)
+            return run_batch(profile, dry_run=dry_run, as_json=as_json, quiet=quiet, state_dir=state)
         from tui_sync.tui.app import run_app
 
         return run_app(profile, state_dir=state)
