@@ -14,7 +14,7 @@ from tui_sync.connectors.base import Connector, Endpoint, Prompts, Reader
 from tui_sync.connectors.digest import digest
 from tui_sync.errors import GuardRefused, NotFound, TuiSyncError
 from tui_sync.ledger import open_ledger
-from tui_sync.model import CompareBy, Entry, Guard, Item, Kind, Plan, SyncOptions, Totals, WriteMode
+from tui_sync.model import CompareBy, Entry, Guard, Item, Kind, Plan, SyncOptions, WriteMode
 from tui_sync.names import printable
 from tui_sync.planning import plan as planner
 from tui_sync.planning.compare import compare
@@ -195,16 +195,20 @@ class Session:
             raise GuardRefused(" ".join(guard.message for guard in plan.refused))
         self._cancel.check()
         self.connect()
-        with ExitStack() as held:
-            held.enter_context(self.ledger.lock())
+        held = ExitStack()
+        held.enter_context(self.ledger.lock())
+        try:
             engine = Engine(
                 source=self._connector("source"),
                 target=self._connector("target"),
                 ledger=self.ledger,
-                plan=_as_included(plan, self.ledger.totals(plan.plan_id)),
+                plan=replace(plan, totals=self.ledger.totals(plan.plan_id)),
                 listener=listener,
-                at_end=held.pop_all().close,
+                at_end=held.close,
             )
+        except BaseException:
+            held.close()
+            raise
         self._engine = engine
         engine.start()
         return engine
@@ -232,10 +236,6 @@ class Session:
             self._connectors.clear()
         for connector in connectors:
             connector.close()
-
-
-def _as_included(plan: Plan, totals: Totals) -> Plan:
-    return replace(plan, totals=totals)
 
 
 def _nothing() -> Iterator[Scanned]:

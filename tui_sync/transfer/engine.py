@@ -116,6 +116,7 @@ class Engine:
 
     def start(self) -> None:
         """Begin; returns at once. Once only."""
+        self._recorder.start()
         self._thread.start()
 
     def pause(self) -> None:

@@ -43,6 +43,8 @@ class Recorder:
         self._queue: queue.Queue[Outcome | None] = queue.Queue(maxsize=4 * _BATCH)
         self._broken = False
         self._thread = threading.Thread(target=self._work, name="tui-sync-recorder", daemon=True)
+
+    def start(self) -> None:
         self._thread.start()
 
     def started(self, item: Item) -> None:

@@ -9,6 +9,7 @@ from tui_sync.cancel import CancelToken
 
 _BURST_S = 0.1
 _SLICE_S = 0.1
+_SHORTEST_S = 0.001
 
 
 class Throttle:
@@ -44,5 +45,5 @@ class Throttle:
                 if self._credit >= 0:
                     self._credit -= count
                     return
-                pause = -self._credit / rate
+                pause = max(-self._credit / rate, _SHORTEST_S)
             cancel.wait(min(pause, _SLICE_S))
