@@ -1,0 +1,222 @@
+"""Reader and Writer for SFTP."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from functools import partial
+
+from tui_sync.connectors.base import Download, Endpoint, Features, Listed, Prompts, Upload
+from tui_sync.connectors.sftp import paramiko_transport, wire
+from tui_sync.connectors.sftp.download import SftpDownload
+from tui_sync.connectors.sftp.login import login_of
+from tui_sync.connectors.sftp.pool import SessionPool
+from tui_sync.connectors.sftp.remote import SECOND_NS, Remote, link_text, listed
+from tui_sync.connectors.sftp.rename import rename_new
+from tui_sync.connectors.sftp.session import Reply, SftpSession
+from tui_sync.connectors.sftp.upload import SftpUpload
+from tui_sync.errors import (
+    AlreadyExists,
+    ConnectionLost,
+    NotFound,
+    NotSupported,
+    PermissionDenied,
+    StorageError,
+    TimedOut,
+)
+from tui_sync.model import Entry, Kind
+from tui_sync.names import printable
+
+_READ_AHEAD = 3
+_LINKS_AHEAD = 64
+
+
+def connect(endpoint: Endpoint, prompts: Prompts) -> SftpConnector:
+    """Log in and find the root. Raises ConnectError and its kinds, or UsageError for a bad option."""
+    login = login_of(endpoint, prompts)
+    pool = SessionPool(partial(paramiko_transport.connect, login))
+    try:
+        return SftpConnector(endpoint, pool)
+    except BaseException:
+        pool.close()
+        raise
+
+
+class SftpConnector:
+    """See ``base.Connector``."""
+
+    def __init__(self, endpoint: Endpoint, pool: SessionPool) -> None:
+        self._label = endpoint.url
+        self._pool = pool
+        with pool.session() as session:
+            self._remote = Remote(pool, _root(session, endpoint.path))
+            self._features = Features(
+                mtime_precision_ns=SECOND_NS, atomic_replace=session.offers(wire.POSIX_RENAME)
+            )
+
+    @property
+    def label(self) -> str:
+        return self._label
+
+    def reader(self) -> SftpReader:
+        return SftpReader(self._remote, self._features)
+
+    def writer(self) -> SftpWriter:
+        return SftpWriter(self._remote)
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+def _root(session: SftpSession, path: str) -> str:
+    """The absolute root: ``/~/x`` and what does not begin with a slash lie in the login folder."""
+    if path.startswith("/~"):
+        head, _, path = path.removeprefix("/").partition("/")
+        if head != "~":
+            raise StorageError(f"cannot find the folder of another user (“{printable(head)}”): give its path")
+    elif path.startswith("/"):
+        return path.rstrip("/") or "/"
+    names = session.send(wire.RealPath("."), "find", "the login folder").names()
+    if len(names) != 1 or not names[0].name.startswith("/"):
+        raise wire.broken("it gave no absolute path for the login folder")
+    home = names[0].name.rstrip("/")
+    return f"{home}/{path.strip('/')}".rstrip("/") or "/"
+
+
+class SftpReader:
+    """See ``base.Reader``."""
+
+    def __init__(self, remote: Remote, features: Features) -> None:
+        self._remote = remote
+        self._features = features
+
+    @property
+    def features(self) -> Features:
+        return self._features
+
+    def list_dir(self, path: str) -> list[Listed]:
+        full = self._remote.full(path)
+        with self._remote.pool.session() as session:
+            handle = session.send(wire.OpenDir(full), "list", full).handle()
+            try:
+                children = _read_dir(session, handle, full)
+            finally:
+                if session.alive:
+                    session.send(wire.Close(handle), "close", full)
+            return _read_links(session, full, children)
+
+    def stat(self, path: str) -> Entry:
+        with self._remote.pool.session() as session:
+            return self._remote.lstat(session, path)
+
+    def open(self, path: str) -> Download:
+        return SftpDownload(self._remote, path)
+
+    def checksum(self, path: str, algorithm: str) -> str | None:
+        return None
+
+    def free_space(self) -> int | None:
+        with self._remote.pool.session() as session:
+            if not session.offers(wire.STATVFS):
+                return None
+            folder = self._remote.root
+            while True:
+                try:
+                    reply = session.send(wire.statvfs(folder), "ask the free space of", folder)
+                    return wire.FileSystem.decode(reply.extended()).free
+                except NotFound:
+                    # The root is still to be made: what its nearest parent has is what there will be.
+                    if folder == "/":
+                        return None
+                    folder = folder.rpartition("/")[0] or "/"
+                except (PermissionDenied, NotSupported):
+                    return None
+
+
+def _read_dir(session: SftpSession, handle: bytes, full: str) -> list[Listed]:
+    children: list[Listed] = []
+    asked: deque[Reply] = deque()
+    while True:
+        while len(asked) < _READ_AHEAD:
+            asked.append(session.send(wire.ReadDir(handle), "list", full))
+        names = asked.popleft().names()
+        if not names:
+            return children
+        children += [
+            listed(entry.name, entry.attributes, entry.long_name)
+            for entry in names
+            if entry.name not in (".", "..")
+        ]
+
+
+def _read_links(session: SftpSession, full: str, children: list[Listed]) -> list[Listed]:
+    """The children with the texts of the symlinks among them."""
+    links = [index for index, child in enumerate(children) if child.kind is Kind.SYMLINK]
+    for first in range(0, len(links), _LINKS_AHEAD):
+        asked = [
+            (
+                index,
+                session.send(
+                    wire.ReadLink(f"{full.rstrip('/')}/{children[index].name}"), "read the link", full
+                ),
+            )
+            for index in links[first : first + _LINKS_AHEAD]
+        ]
+        for index, reply in asked:
+            try:
+                children[index] = replace(children[index], link_target=link_text(reply))
+            except (ConnectionLost, TimedOut):
+                raise
+            except StorageError:
+                # Gone by now, or not ours to read: the listing is complete without its text.
+                continue
+    return children
+
+
+class SftpWriter:
+    """See ``base.Writer``."""
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+
+    def upload(self, path: str, *, temporary: str, size: int | None) -> Upload:
+        return SftpUpload(self._remote, path, temporary)
+
+    def make_dir(self, path: str, *, mode: int | None) -> None:
+        full = self._remote.full(path)
+        attributes = wire.Attributes(permissions=0o777 if mode is None else mode & 0o777)
+        with self._remote.pool.session() as session:
+            try:
+                session.send(wire.MkDir(full, attributes), "make the folder", full).ok()
+            except (NotFound, ConnectionLost, TimedOut):
+                raise
+            except StorageError:
+                if self._remote.exists(session, path):
+                    raise AlreadyExists(f"“{printable(full)}” exists already") from None
+                raise
+            if mode is not None:
+                # The server has taken its umask off.
+                self._remote.set_attributes(session, path, mtime_ns=None, mode=mode)
+
+    def set_attributes(self, path: str, *, mtime_ns: int | None, mode: int | None) -> None:
+        with self._remote.pool.session() as session:
+            self._remote.set_attributes(session, path, mtime_ns=mtime_ns, mode=mode)
+
+    def remove_file(self, path: str) -> None:
+        full = self._remote.full(path)
+        with self._remote.pool.session() as session:
+            session.send(wire.Remove(full), "remove", full).ok()
+
+    def remove_dir(self, path: str) -> None:
+        full = self._remote.full(path)
+        with self._remote.pool.session() as session:
+            try:
+                session.send(wire.RmDir(full), "remove the folder", full).ok()
+            except StorageError as error:
+                if type(error) is not StorageError:
+                    raise
+                raise StorageError(f"cannot remove the folder “{printable(full)}”: is it empty?") from None
+
+    def rename(self, old: str, new: str) -> None:
+        with self._remote.pool.session() as session:
+            rename_new(self._remote, session, old, new)

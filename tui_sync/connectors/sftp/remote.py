@@ -1,0 +1,109 @@
+"""A root folder on an SFTP server: paths below it, and what the server's attributes mean."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass, replace
+
+from tui_sync.connectors.base import Listed
+from tui_sync.connectors.sftp import wire
+from tui_sync.connectors.sftp.pool import SessionPool
+from tui_sync.connectors.sftp.session import Reply, SftpSession
+from tui_sync.errors import NotFound, NotSupported, PermissionDenied, StorageError
+from tui_sync.model import Entry, Kind
+from tui_sync.names import printable
+
+SECOND_NS = 1_000_000_000
+MAX_SECONDS = 0xFFFFFFFF
+_KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.SYMLINK}
+_LONG_NAME_KINDS = {"-": Kind.FILE, "d": Kind.DIRECTORY, "l": Kind.SYMLINK}
+
+
+def kind_of(attributes: wire.Attributes, long_name: str = "") -> Kind:
+    """By the permissions' type bits, else by the first letter of an ``ls -l`` line."""
+    if attributes.permissions is not None and stat.S_IFMT(attributes.permissions):
+        return _KINDS.get(stat.S_IFMT(attributes.permissions), Kind.OTHER)
+    return _LONG_NAME_KINDS.get(long_name[:1], Kind.OTHER)
+
+
+def listed(name: str, attributes: wire.Attributes, long_name: str = "") -> Listed:
+    """One name as a listing reports it; sizes only of files."""
+    kind = kind_of(attributes, long_name)
+    return Listed(
+        name=name,
+        kind=kind,
+        size=attributes.size or 0 if kind is Kind.FILE else 0,
+        mtime_ns=attributes.times[1] * SECOND_NS if attributes.times else None,
+        mode=stat.S_IMODE(attributes.permissions) if attributes.permissions is not None else None,
+    )
+
+
+def link_text(reply: Reply) -> str:
+    """What the answer to ReadLink says."""
+    names = reply.names()
+    if len(names) != 1:
+        raise wire.broken(f"a link was answered with {len(names)} names")
+    return names[0].name
+
+
+def times_of(mtime_ns: int | None) -> tuple[int, int] | None:
+    """(atime, mtime) for SFTP: whole seconds, rounded down; None for what does not fit into 32 bits."""
+    if mtime_ns is None:
+        return None
+    seconds = mtime_ns // SECOND_NS
+    return (seconds, seconds) if 0 <= seconds <= MAX_SECONDS else None
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """The root, absolute, and the pool that reaches it."""
+
+    pool: SessionPool
+    root: str
+
+    def full(self, path: str) -> str:
+        """The server's path of a path below the root."""
+        if not path:
+            return self.root
+        return f"{self.root.rstrip('/')}/{path}"
+
+    def entry(self, path: str, attributes: wire.Attributes) -> Entry:
+        return listed("", attributes).at(path)
+
+    def lstat(self, session: SftpSession, path: str) -> Entry:
+        """The entry at a path, symlinks not followed; the root is."""
+        request = wire.Lstat(self.full(path)) if path else wire.Stat(self.root)
+        entry = self.entry(path, session.send(request, "look at", self.full(path)).attributes())
+        if entry.kind is not Kind.SYMLINK:
+            return entry
+        full = self.full(path)
+        return replace(entry, link_target=link_text(session.send(wire.ReadLink(full), "read the link", full)))
+
+    def exists(self, session: SftpSession, path: str) -> bool:
+        try:
+            self.lstat(session, path)
+        except NotFound:
+            return False
+        return True
+
+    def set_attributes(
+        self, session: SftpSession, path: str, *, mtime_ns: int | None, mode: int | None
+    ) -> None:
+        """Set what is not None, never through a symlink."""
+        wanted = wire.Attributes(permissions=None if mode is None else mode & 0o777, times=times_of(mtime_ns))
+        if wanted == wire.NO_ATTRIBUTES:
+            return
+        full = self.full(path)
+        if session.offers(wire.LSETSTAT):
+            try:
+                session.send(wire.lsetstat(full, wanted), "set the attributes of", full).ok()
+            except (NotFound, PermissionDenied):
+                raise
+            except StorageError:
+                # Not every system can change what a name itself is: then only where it is no link.
+                pass
+            else:
+                return
+        if self.lstat(session, path).kind is Kind.SYMLINK:
+            raise NotSupported(f"cannot set the attributes of the symbolic link “{printable(full)}”")
+        session.send(wire.SetStat(full, wanted), "set the attributes of", full).ok()

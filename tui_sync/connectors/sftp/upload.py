@@ -1,0 +1,219 @@
+"""A file written to an SFTP server under a temporary name, and published by a rename."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+
+from tui_sync.connectors.base import Buffer
+from tui_sync.connectors.sftp import wire
+from tui_sync.connectors.sftp.remote import Remote, times_of
+from tui_sync.connectors.sftp.rename import rename_new, rename_over
+from tui_sync.connectors.sftp.session import Reply
+from tui_sync.connectors.sftp.window import Window
+from tui_sync.connectors.sftp.wire import OpenFlag
+from tui_sync.errors import (
+    ConnectionLost,
+    NoSpace,
+    NotFound,
+    NotSupported,
+    PermissionDenied,
+    StorageError,
+    TimedOut,
+    TuiSyncError,
+)
+from tui_sync.model import Entry, Kind
+from tui_sync.names import parent, printable
+
+_DEFAULT_MODE = 0o644
+_STAGED_MODE = 0o600
+_FULL = 1 << 20
+
+
+class SftpUpload:
+    """See ``base.Upload``. Keeps its session until it is published or aborted."""
+
+    def __init__(self, remote: Remote, path: str, temporary: str) -> None:
+        self._remote = remote
+        self._path = path
+        self._temporary = temporary
+        self._full = remote.full(temporary)
+        self._lock = threading.Lock()
+        self._acks: deque[Reply] = deque()
+        self._under_way = 0
+        self._window = Window(remote.pool)
+        self._failure: StorageError | None = None
+        self._handle: bytes | None = None
+        self._ended = False
+        self._session = remote.pool.acquire()
+        try:
+            self._handle = self._open()
+        except BaseException:
+            self._leave()
+            raise
+
+    @property
+    def staged_path(self) -> str | None:
+        return self._temporary
+
+    def write(self, offset: int, data: Buffer) -> None:
+        view = memoryview(data).cast("B")
+        limit = self._session.write_size
+        for start in range(0, len(view), limit):
+            self._write(offset + start, view[start : start + limit])
+
+    def finish(self, *, mtime_ns: int | None, mode: int | None) -> Entry:
+        with self._lock:
+            while self._acks:
+                self._acknowledge(self._acks.popleft())
+            self._raise_failure()
+        handle = self._opened()
+        session, full = self._session, self._full
+        wanted = wire.Attributes(
+            permissions=_DEFAULT_MODE if mode is None else mode & 0o777, times=times_of(mtime_ns)
+        )
+        # One round trip: the draft has requests on one file answered as if sent one by one (section 6).
+        synced = None
+        if session.offers(wire.FSYNC):
+            synced = session.send(wire.fsync(handle), "make durable", full)
+        set_all = session.send(wire.FsetStat(handle, wanted), "set the attributes of", full)
+        looked = session.send(wire.Fstat(handle), "look at", full)
+        if synced is not None:
+            self._check_durable(synced)
+        if not self._was_set(set_all):
+            self._set_one_by_one(handle, wanted)
+            looked = session.send(wire.Fstat(handle), "look at", full)
+        attributes = looked.attributes()
+        self._handle = None
+        session.send(wire.Close(handle), "close", full).ok()
+        return self._remote.entry(self._temporary, attributes)
+
+    def publish(self, *, replace: bool) -> Entry:
+        if self._handle is not None:
+            raise StorageError(f"“{printable(self._full)}” cannot be published before it is finished")
+        remote, session = self._remote, self._session
+        if self._temporary != self._path:
+            if replace:
+                rename_over(remote, session, self._temporary, self._path)
+            else:
+                rename_new(remote, session, self._temporary, self._path)
+        self._ended = True
+        try:
+            return remote.lstat(session, self._path)
+        finally:
+            self._leave()
+
+    def abort(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        # Whatever stands in the way of tidying up, the caller has a better reason to fail already.
+        with contextlib.suppress(TuiSyncError):
+            if self._session.alive:
+                handle, self._handle = self._handle, None
+                if handle is not None:
+                    self._session.send(wire.Close(handle), "close", self._full)
+                self._session.send(wire.Remove(self._full), "remove", self._full).wait()
+        self._acks.clear()
+        self._leave()
+
+    def _open(self) -> bytes:
+        staged = wire.Attributes(permissions=_STAGED_MODE)
+        flags = OpenFlag.WRITE | OpenFlag.CREATE
+        if self._temporary == self._path:
+            self._refuse_symlink()
+            return self._send_open(flags | OpenFlag.TRUNCATE, staged)
+        try:
+            return self._send_open(flags | OpenFlag.EXCLUSIVE, staged)
+        except (NotFound, PermissionDenied, ConnectionLost, TimedOut):
+            raise
+        except StorageError as error:
+            # A leftover of an earlier run, or a link laid to have us write elsewhere: ours to remove.
+            try:
+                self._session.send(wire.Remove(self._full), "remove", self._full).ok()
+            except NotFound:
+                raise self._cause(error) from None
+            return self._send_open(flags | OpenFlag.EXCLUSIVE, staged)
+
+    def _send_open(self, flags: OpenFlag, attributes: wire.Attributes) -> bytes:
+        return self._session.send(wire.Open(self._full, flags, attributes), "create", self._full).handle()
+
+    def _refuse_symlink(self) -> None:
+        try:
+            there = self._remote.lstat(self._session, self._path)
+        except NotFound:
+            return
+        if there.kind is not Kind.FILE:
+            raise StorageError(f"cannot write “{printable(self._full)}”: it is no regular file")
+
+    def _write(self, offset: int, data: memoryview) -> None:
+        with self._lock:
+            self._raise_failure()
+            while self._acks and (self._acks[0].done or self._under_way + len(data) > self._window.size):
+                self._acknowledge(self._acks.popleft())
+            self._raise_failure()
+            request = wire.Write(self._opened(), offset, data)
+            self._acks.append(self._session.send(request, "write", self._full))
+            self._under_way += len(data)
+
+    def _acknowledge(self, reply: Reply) -> None:
+        self._under_way -= reply.weight
+        try:
+            reply.ok()
+        except StorageError as error:
+            if self._failure is None:
+                self._failure = self._cause(error)
+        else:
+            self._window.acknowledged(reply)
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _cause(self, error: StorageError) -> StorageError:
+        """OpenSSH has one status for a full disk and everything else: ask for the free space."""
+        if type(error) is not StorageError or not self._session.offers(wire.STATVFS):
+            return error
+        folder = self._remote.full(parent(self._temporary))
+        try:
+            reply = self._session.send(wire.statvfs(folder), "ask the free space of", folder)
+            free = wire.FileSystem.decode(reply.extended()).free
+        except StorageError:
+            return error
+        if free >= _FULL:
+            return error
+        return NoSpace(f"no space left to write “{printable(self._full)}”: {free} bytes are free")
+
+    def _check_durable(self, reply: Reply) -> None:
+        try:
+            reply.ok()
+        except NotSupported:
+            # Offered, but not for this file system.
+            return
+        except StorageError as error:
+            raise self._cause(error) from None
+
+    def _was_set(self, reply: Reply) -> bool:
+        try:
+            reply.ok()
+        except (ConnectionLost, TimedOut):
+            raise
+        except StorageError:
+            return False
+        return True
+
+    def _set_one_by_one(self, handle: bytes, wanted: wire.Attributes) -> None:
+        """As far as the server lets us: what came of it is seen in the entry that ``finish`` returns."""
+        for one in (wire.Attributes(times=wanted.times), wire.Attributes(permissions=wanted.permissions)):
+            if one != wire.NO_ATTRIBUTES:
+                request = wire.FsetStat(handle, one)
+                self._was_set(self._session.send(request, "set the attributes of", self._full))
+
+    def _opened(self) -> bytes:
+        if self._handle is None:
+            raise StorageError(f"“{printable(self._full)}” is not open for writing any more")
+        return self._handle
+
+    def _leave(self) -> None:
+        self._remote.pool.release(self._session)

@@ -1,0 +1,39 @@
+"""How many bytes of one file may be under way."""
+
+from __future__ import annotations
+
+import time
+
+from tui_sync.connectors.sftp.pool import SessionPool
+from tui_sync.connectors.sftp.session import Reply
+
+_LEAST = 512 << 10
+_FIRST = 1 << 20
+_MOST = 4 << 20
+_ALL_FILES = 24 << 20
+_QUICK_S = 1.0
+_SLOW_S = 5.0
+
+
+class Window:
+    """Grows while replies come quickly, and shrinks where they take seconds: on a slow line much under way
+    only means waiting longer for every reply, until it looks like a dead one. All files share a bound."""
+
+    __slots__ = ("_pool", "_size")
+
+    def __init__(self, pool: SessionPool) -> None:
+        self._pool = pool
+        self._size = _FIRST
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self._size
+
+    def acknowledged(self, reply: Reply) -> None:
+        took = time.monotonic() - reply.sent_at
+        if took < _QUICK_S:
+            most = min(_MOST, _ALL_FILES // max(1, self._pool.leases))
+            self._size = max(_LEAST, min(2 * self._size, most))
+        elif took > _SLOW_S:
+            self._size = max(_LEAST, self._size // 2)
