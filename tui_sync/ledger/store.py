@@ -172,6 +172,8 @@ class Ledger:
         table, condition = "items", "plan_id = ?"
         parameters: list[int | str] = [plan_id]
         if actions is not None:
+            if not actions:
+                return iter(())
             if Action.SKIP not in actions:
                 # Few items of a large plan do any work: this index holds only those.
                 table = "items INDEXED BY items_work"
@@ -227,15 +229,14 @@ class Ledger:
                     WHERE plan_id = ? AND {where} AND included <> ? AND action <> 'skip'""",
                 (int(included), plan_id, *below, int(included)),
             ).rowcount
-            above = [rows.text_to_blob(directory) for directory in _ancestors(path)]
-            action = Action.MKDIR if included else Action.DELETE
             if not included and not _has_deletes(db, plan_id, where, below):
                 return changed
-            for directory in above:
+            action = Action.MKDIR if included else Action.DELETE
+            for directory in _ancestors(path):
                 changed += db.execute(
                     """UPDATE items SET included = ?
                        WHERE plan_id = ? AND path = ? AND action = ? AND included <> ?""",
-                    (int(included), plan_id, directory, action.value, int(included)),
+                    (int(included), plan_id, rows.text_to_blob(directory), action.value, int(included)),
                 ).rowcount
             return changed
 

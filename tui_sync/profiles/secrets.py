@@ -171,4 +171,7 @@ def _text(data: bytes, what: str) -> str:
     value = value.removesuffix("\n").removesuffix("\r")
     if not value:
         raise ProfileError(f"{what} is empty: let it hold the secret alone")
+    if "\n" in value or "\0" in value:
+        # No server asks for such a secret; it would only be refused there without a reason.
+        raise ProfileError(f"{what} has more than one line: let it hold the secret alone")
     return value
