@@ -1,0 +1,324 @@
+"""Lock-step merge of two sorted scans: what differs, path by path, and why."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from tui_sync import names
+from tui_sync.errors import Cancelled, ConnectionLost, TuiSyncError
+from tui_sync.model import Change, ChangeKind, CompareBy, Entry, Kind, Synced
+from tui_sync.planning.scan import Scanned
+
+Known: TypeAlias = Callable[[str], Synced | None]
+Digests: TypeAlias = Callable[[str, str], tuple[str, str]]
+
+# Files whose content is read at once, and paths that wait in order behind the first of them.
+CHECKSUM_WORKERS = 4
+LOOK_AHEAD = 256
+
+_UNITS = (("day", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+_NS = 1_000_000_000
+
+
+def compare(
+    source: Iterable[Scanned],
+    target: Iterable[Scanned],
+    *,
+    by: CompareBy,
+    precision_ns: int,
+    known: Known,
+    digests: Digests | None,
+    sizes_comparable: bool = True,
+) -> Iterator[Change]:
+    """Every path of both sides exactly once, in the order of ``names.sort_key``.
+
+    Both sides must come in that order. ``precision_ns`` is the coarser one of both sides: times closer than
+    that are the same. ``known`` tells what was last synced under a path. ``digests`` gives the content
+    digests of a source path and a target path, called from other threads; it must end when the sync is
+    cancelled. ``sizes_comparable`` is False where the content is transformed on its way: then neither sizes
+    nor digests are compared.
+
+    How two files are found equal:
+
+    - ``auto``: same size and same time;
+    - ``size``, ``mtime``: by that alone;
+    - ``checksum``: same size and same digest, whatever the times say and the ledger knows.
+
+    Where ``auto`` or ``mtime`` need a time that a side does not know, or sizes are not comparable, the
+    question stays open. Unless by checksum, what differs or stays open is still equal if both sides are what
+    they were when this source file was last synced to this target file. What remains open is taken for
+    modified: copying once too often loses nothing.
+    """
+    pairs = _overruled(_merged(source, target))
+    judge = _Judge(by, max(1, precision_ns), known, sizes_comparable)
+    if by is CompareBy.CHECKSUM and sizes_comparable:
+        if digests is None:
+            raise ValueError("comparing by checksum needs digests")
+        return _by_checksum(pairs, judge, digests)
+    return (pair if isinstance(pair, Change) else judge.files(*pair) for pair in pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """One path with what each side has there."""
+
+    path: str
+    source: Scanned | None
+    target: Scanned | None
+
+
+_Files: TypeAlias = tuple[Entry, Entry, str]
+
+
+def _merged(source: Iterable[Scanned], target: Iterable[Scanned]) -> Iterator[_Pair]:
+    left, right = _keyed(source), _keyed(target)
+    one, other = next(left, None), next(right, None)
+    while one is not None or other is not None:
+        if other is None or (one is not None and one[0] < other[0]):
+            assert one is not None
+            yield _Pair(one[1].path, one[1], None)
+            one = next(left, None)
+        elif one is None or other[0] < one[0]:
+            yield _Pair(other[1].path, None, other[1])
+            other = next(right, None)
+        else:
+            yield _Pair(one[1].path, one[1], other[1])
+            one, other = next(left, None), next(right, None)
+
+
+def _keyed(side: Iterable[Scanned]) -> Iterator[tuple[tuple[str, ...], Scanned]]:
+    """Each Scanned with its sort key. A side out of order would make present files look deleted."""
+    last: tuple[str, ...] | None = None
+    for scanned in side:
+        key = names.sort_key(scanned.path)
+        if last is not None and not last < key:
+            raise ValueError(f"“{names.printable(scanned.path)}” comes out of order")
+        yield key, scanned
+        last = key
+
+
+def _overruled(pairs: Iterable[_Pair]) -> Iterator[Change | _Files]:
+    """The changes that follow from kinds and errors alone; of the others the two files to be compared.
+
+    A path that is left out or unusable as a whole decides for all that is below it, on either side.
+    """
+    above: Change | None = None
+    for pair in pairs:
+        if above is not None:
+            if pair.path.startswith(f"{above.path}/"):
+                yield _below(above, pair)
+                continue
+            above = None
+        change = _by_kind(pair)
+        if change is None:
+            assert pair.source is not None
+            assert pair.target is not None
+            yield pair.source.entry, pair.target.entry, pair.path
+            continue
+        yield change
+        if change.kind in (ChangeKind.ERROR, ChangeKind.EXCLUDED, ChangeKind.TYPE_CHANGED):
+            above = change
+
+
+def _below(above: Change, pair: _Pair) -> Change:
+    if any(side is not None and side.excluded for side in (pair.source, pair.target)):
+        return _change(pair, ChangeKind.EXCLUDED, "excluded")
+    if above.kind is ChangeKind.ERROR:
+        return _change(pair, ChangeKind.ERROR, "in a folder that was not listed in full")
+    if above.kind is ChangeKind.EXCLUDED:
+        return _change(pair, ChangeKind.EXCLUDED, "in an excluded folder")
+    side = "target" if pair.source is not None else "source"
+    return _change(pair, ChangeKind.TYPE_CHANGED, f"in a folder that is no folder on {side}")
+
+
+def _by_kind(pair: _Pair) -> Change | None:
+    """The change that needs no look at size, time or content; None for two files."""
+    source, target = pair.source, pair.target
+    for side, scanned in (("source", source), ("target", target)):
+        if scanned is not None and scanned.error:
+            return replace(_change(pair, ChangeKind.ERROR, f"{side}: {scanned.error}"), complete=False)
+    if pair.path == "":
+        return _with_completeness(pair, _change(pair, ChangeKind.EQUAL, "the root"))
+    if source is None:
+        assert target is not None
+        return _one_sided(pair, target, ChangeKind.EXTRA, "only on target")
+    if target is None:
+        return _one_sided(pair, source, ChangeKind.NEW, "only on source")
+    if source.excluded:
+        return _change(pair, ChangeKind.EXCLUDED, "excluded")
+    note = _not_synced(source.entry.kind)
+    if note:
+        return _change(pair, ChangeKind.EXCLUDED, note)
+    if source.entry.kind is not target.entry.kind:
+        reason = f"{_a(source.entry.kind)} on source, {_a(target.entry.kind)} on target"
+        return _change(pair, ChangeKind.TYPE_CHANGED, reason)
+    if source.entry.kind is Kind.DIRECTORY:
+        return _with_completeness(pair, _change(pair, ChangeKind.EQUAL, "folder on both sides"))
+    # A renamed file may be excluded under its target's name only: its own side has decided.
+    return None
+
+
+def _one_sided(pair: _Pair, scanned: Scanned, kind: ChangeKind, reason: str) -> Change:
+    if scanned.excluded:
+        return _change(pair, ChangeKind.EXCLUDED, "excluded")
+    note = _not_synced(scanned.entry.kind)
+    if note:
+        return _change(pair, ChangeKind.EXCLUDED, note)
+    return _with_completeness(pair, _change(pair, kind, reason))
+
+
+def _with_completeness(pair: _Pair, change: Change) -> Change:
+    """``change`` with a note where a side's directory holds names that had to be refused."""
+    partly = [
+        side
+        for side, scanned in (("source", pair.source), ("target", pair.target))
+        if scanned is not None and not scanned.complete
+    ]
+    if not partly:
+        return change
+    reason = f"{change.reason}, holds an unusable name on {' and '.join(partly)}"
+    return replace(change, reason=reason, complete=False)
+
+
+def _change(pair: _Pair, kind: ChangeKind, reason: str) -> Change:
+    return Change(
+        pair.path,
+        kind,
+        reason,
+        pair.source.entry if pair.source is not None else None,
+        pair.target.entry if pair.target is not None else None,
+    )
+
+
+def _not_synced(kind: Kind) -> str:
+    if kind is Kind.SYMLINK:
+        return "symbolic link, not followed"
+    if kind is Kind.OTHER:
+        return "neither file nor folder, not synced"
+    return ""
+
+
+def _a(kind: Kind) -> str:
+    return {
+        Kind.FILE: "a file",
+        Kind.DIRECTORY: "a folder",
+        Kind.SYMLINK: "a symbolic link",
+        Kind.OTHER: "a special file",
+    }[kind]
+
+
+class _Judge:
+    """Decides on pairs of files."""
+
+    def __init__(self, by: CompareBy, precision_ns: int, known: Known, sizes_comparable: bool) -> None:
+        self._precision_ns = precision_ns
+        self._known = known
+        self._sizes = sizes_comparable and by in (CompareBy.AUTO, CompareBy.SIZE, CompareBy.CHECKSUM)
+        # Without sizes nothing but the times can answer, whatever was asked for.
+        self._times = by in (CompareBy.AUTO, CompareBy.MTIME) or not sizes_comparable
+
+    def files(self, source: Entry, target: Entry, path: str) -> Change:
+        """By size and time, as far as they are asked for, and what the ledger knows."""
+        delta = _delta(source, target)
+        same_size = not self._sizes or source.size == target.size
+        same_time = not self._times or (delta is not None and abs(delta) < self._precision_ns)
+        if same_size and same_time:
+            return Change(path, ChangeKind.EQUAL, self._why_equal(), source, target)
+        synced = self._known(path)
+        if synced is not None and (synced.source, synced.target) == (source.identity, target.identity):
+            return Change(path, ChangeKind.EQUAL, "as last synced", source, target)
+        return self.differing(source, target, path)
+
+    def differing(self, source: Entry, target: Entry, path: str, also: str = "") -> Change:
+        """The change of two files that are not, or cannot be shown to be, the same."""
+        delta = _delta(source, target)
+        reasons = [also] if also else []
+        if self._sizes and source.size != target.size:
+            reasons.append(f"size {target.size} -> {source.size} bytes")
+        kind = ChangeKind.MODIFIED
+        if delta is None:
+            if not reasons:
+                reasons.append(f"{_without_time(source, target)} no time to compare")
+        elif delta >= self._precision_ns:
+            reasons.append(f"source is newer by {_span(delta)}")
+        elif -delta >= self._precision_ns:
+            kind = ChangeKind.TARGET_NEWER
+            reasons.append(f"target is newer by {_span(-delta)}")
+        return Change(path, kind, ", ".join(reasons), source, target)
+
+    def _why_equal(self) -> str:
+        if self._sizes and self._times:
+            return "same size and time"
+        return "same size" if self._sizes else "same time"
+
+
+def _delta(source: Entry, target: Entry) -> int | None:
+    """How much newer the source is, in nanoseconds; None where a side does not know its time."""
+    if source.mtime_ns is None or target.mtime_ns is None:
+        return None
+    return source.mtime_ns - target.mtime_ns
+
+
+def _without_time(source: Entry, target: Entry) -> str:
+    if source.mtime_ns is None and target.mtime_ns is None:
+        return "both sides have"
+    return "source has" if source.mtime_ns is None else "target has"
+
+
+def _span(ns: int) -> str:
+    """A length of time for people: its largest unit, rounded down."""
+    for unit, seconds in _UNITS:
+        count = ns // (seconds * _NS)
+        if count:
+            return f"{count} {unit}{'s' if unit == 'day' and count > 1 else ''}"
+    return "less than 1 s"
+
+
+def _by_checksum(pairs: Iterable[Change | _Files], judge: _Judge, digests: Digests) -> Iterator[Change]:
+    """Changes in order, while a few threads read the files of the same size that come next."""
+    ahead: deque[Change | tuple[_Files, Future[tuple[str, str]]]] = deque()
+    pool = ThreadPoolExecutor(CHECKSUM_WORKERS, thread_name_prefix="checksum")
+    running = 0
+    try:
+        for pair in pairs:
+            if isinstance(pair, Change):
+                ahead.append(pair)
+            else:
+                source, target, path = pair
+                if source.size != target.size:
+                    ahead.append(judge.differing(source, target, path))
+                else:
+                    ahead.append((pair, pool.submit(digests, source.path, target.path)))
+                    running += 1
+            while ahead and (
+                isinstance(ahead[0], Change)
+                or len(ahead) >= LOOK_AHEAD
+                or running > 2 * CHECKSUM_WORKERS
+                or ahead[0][1].done()
+            ):
+                running -= not isinstance(ahead[0], Change)
+                yield _settled(ahead.popleft(), judge)
+        while ahead:
+            yield _settled(ahead.popleft(), judge)
+    finally:
+        # What is being read ends by the digests' own cancel token, or by its connector's close.
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _settled(head: Change | tuple[_Files, Future[tuple[str, str]]], judge: _Judge) -> Change:
+    if isinstance(head, Change):
+        return head
+    (source, target, path), future = head
+    try:
+        one, other = future.result()
+    except (Cancelled, ConnectionLost):
+        raise
+    except TuiSyncError as error:
+        return Change(path, ChangeKind.ERROR, f"not compared: {error}", source, target)
+    if one == other:
+        return Change(path, ChangeKind.EQUAL, "same checksum", source, target)
+    return judge.differing(source, target, path, also="same size, other checksum")

@@ -1,0 +1,283 @@
+"""Walk one side: sorted, listed ahead by a few threads, with bounded memory, ended at any moment."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+
+from tui_sync import names
+from tui_sync.cancel import CancelToken
+from tui_sync.connectors.base import Listed, Reader
+from tui_sync.errors import ConnectionLost, StorageError, UnsafeName
+from tui_sync.model import Entry, Kind
+from tui_sync.planning.filters import Filters
+
+# What may be listed ahead of the consumer: enough to hide round trips, little enough to hold in memory.
+AHEAD_DIRECTORIES = 512
+AHEAD_ENTRIES = 20_000
+_TICK_S = 0.1
+_SHOWN_NAME = 80
+
+
+class ScanCounters:
+    """How far a scan is, for polling. Only the scan changes them."""
+
+    __slots__ = ("directories", "entries", "errors")
+
+    def __init__(self) -> None:
+        self.directories = 0
+        self.entries = 0
+        self.errors = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """One path of one side.
+
+    ``path`` is where it is on the target, ``entry.path`` where it is on its own side; only renamed files
+    differ. ``excluded``: filtered out, and not descended into. ``error``: why the path cannot be used, or
+    for a directory why it could not be listed; then nothing follows from below it. ``complete`` is False for
+    a directory whose listing held a name that had to be refused: what follows from below it is right, but it
+    is not all. A root of which that is true is yielded first, with the path ``""``; otherwise it is not.
+    """
+
+    path: str
+    entry: Entry
+    excluded: bool = False
+    error: str = ""
+    complete: bool = True
+
+
+def scan(
+    reader: Reader,
+    *,
+    filters: Filters,
+    cancel: CancelToken,
+    counters: ScanCounters | None = None,
+    workers: int = 8,
+    rename: Callable[[str], str] | None = None,
+) -> Generator[Scanned, None, None]:
+    """All below the root in the order of ``names.sort_key``, each path once.
+
+    ``rename`` gives the name that a file of this side has on the target. Names of our own (``.tui-sync…``)
+    are left out. A name that must not be used, or that a listing holds twice, comes as a Scanned with an
+    error. Raises what listing the root raises, ConnectionLost from any listing, and Cancelled.
+    """
+    walk = _Walk(reader, filters, cancel, counters or ScanCounters(), workers, rename)
+    try:
+        yield from walk.run()
+    finally:
+        walk.stop()
+
+
+class _Folder:
+    """A directory on its way through the scan. Ordered by where the walk comes to it."""
+
+    __slots__ = ("children", "complete", "done", "error", "failure", "key", "path", "scanned")
+
+    def __init__(self, path: str, key: tuple[str, ...], scanned: Scanned | None) -> None:
+        self.path = path
+        self.key = key
+        self.scanned = scanned
+        self.children: list[Scanned | _Folder] = []
+        self.complete = True
+        self.error = ""
+        self.failure: BaseException | None = None
+        self.done = False
+
+    def __lt__(self, other: _Folder) -> bool:
+        return self.key < other.key
+
+
+class _Walk:
+    """The threads of one scan and what they share.
+
+    Known directories wait in a heap, the next one of the walk first. A thread takes the first as long as
+    what was listed and not consumed is within bounds; the one that the walk waits for is always taken.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        filters: Filters,
+        cancel: CancelToken,
+        counters: ScanCounters,
+        workers: int,
+        rename: Callable[[str], str] | None,
+    ) -> None:
+        self._reader = reader
+        self._filters = filters
+        self._cancel = cancel
+        self._counters = counters
+        self._workers = workers
+        self._rename = rename
+        self._lock = threading.Lock()
+        self._work_ready = threading.Condition(self._lock)
+        self._listed = threading.Condition(self._lock)
+        self._waiting: list[_Folder] = []
+        self._awaited: _Folder | None = None
+        self._ahead_directories = 0
+        self._ahead_entries = 0
+        self._idle = 0
+        self._threads = 0
+        self._stopped = False
+
+    def run(self) -> Iterator[Scanned]:
+        root = _Folder("", (), None)
+        with self._lock:
+            self._schedule([root])
+        self._await(root)
+        if not root.complete:
+            yield Scanned("", Entry("", Kind.DIRECTORY), complete=False)
+        stack = [iter(root.children)]
+        while stack:
+            child = next(stack[-1], None)
+            if child is None:
+                stack.pop()
+            elif isinstance(child, Scanned):
+                yield child
+            else:
+                self._await(child)
+                assert child.scanned is not None
+                entry = child.scanned.entry
+                yield Scanned(child.path, entry, error=child.error, complete=child.complete)
+                # The parent's list keeps the folder; its children are freed when the walk has passed them.
+                stack.append(iter(child.children))
+                child.children = []
+
+    def stop(self) -> None:
+        """Let the threads end after the call they are in; a blocked one ends by its connector's close."""
+        with self._lock:
+            self._stopped = True
+            self._waiting.clear()
+            self._work_ready.notify_all()
+
+    def _await(self, folder: _Folder) -> None:
+        with self._lock:
+            self._awaited = folder
+            if not folder.done:
+                self._work_ready.notify()
+            while not folder.done:
+                self._cancel.check()
+                self._listed.wait(_TICK_S)
+            self._awaited = None
+            self._ahead_directories -= 1
+            self._ahead_entries -= len(folder.children)
+            if self._idle and self._waiting:
+                self._work_ready.notify_all()
+        self._cancel.check()
+        if folder.failure is not None:
+            raise folder.failure
+
+    def _schedule(self, folders: Sequence[_Folder]) -> None:
+        """Queue directories and see to enough threads. The lock must be held."""
+        for folder in folders:
+            heapq.heappush(self._waiting, folder)
+        for _ in range(min(len(folders) - self._idle, self._workers - self._threads)):
+            self._threads += 1
+            threading.Thread(target=self._work, name=f"scan-{self._threads}", daemon=True).start()
+        self._work_ready.notify(len(folders))
+
+    def _take(self) -> _Folder | None:
+        """The next directory to list, None when the scan is over. Waits."""
+        with self._lock:
+            while not self._stopped:
+                if self._waiting and (self._waiting[0] is self._awaited or self._has_room()):
+                    self._ahead_directories += 1
+                    return heapq.heappop(self._waiting)
+                self._idle += 1
+                self._work_ready.wait()
+                self._idle -= 1
+            return None
+
+    def _has_room(self) -> bool:
+        return self._ahead_directories < AHEAD_DIRECTORIES and self._ahead_entries < AHEAD_ENTRIES
+
+    def _work(self) -> None:
+        while (folder := self._take()) is not None:
+            try:
+                self._sort(folder, self._reader.list_dir(folder.path))
+            except StorageError as error:
+                if folder.path and not isinstance(error, ConnectionLost):
+                    folder.error = str(error)
+                else:
+                    folder.failure = error
+            # Whatever else went wrong is raised in the thread that waits for this directory.
+            except Exception as error:  # noqa: BLE001
+                folder.failure = error
+            self._done(folder)
+
+    def _done(self, folder: _Folder) -> None:
+        refused = sum(isinstance(child, Scanned) and bool(child.error) for child in folder.children)
+        with self._lock:
+            self._counters.directories += 1
+            self._counters.entries += len(folder.children)
+            self._counters.errors += refused + bool(folder.error)
+            self._ahead_entries += len(folder.children)
+            folder.done = True
+            if not self._stopped:
+                self._schedule([child for child in folder.children if isinstance(child, _Folder)])
+            if folder is self._awaited:
+                self._listed.notify()
+
+    def _sort(self, folder: _Folder, listed: Sequence[Listed]) -> None:
+        """Check, filter and order the children of one directory."""
+        found: dict[str, Scanned] = {}
+        refused: list[tuple[Listed, str]] = []
+        prefix = f"{folder.path}/" if folder.path else ""
+        for child in listed:
+            if names.is_ours(child.name):
+                continue
+            try:
+                entry = child.at(prefix + names.check_name(child.name))
+                name = child.name
+                if self._rename is not None and child.kind is Kind.FILE:
+                    name = names.check_name(self._rename(name))
+            except UnsafeName as error:
+                refused.append((child, str(error)))
+                continue
+            directory = child.kind is Kind.DIRECTORY
+            excluded = self._filters.excludes(entry.path, directory=directory)
+            scanned = Scanned(prefix + name, entry, excluded)
+            other = found.get(name)
+            found[name] = scanned if other is None else _clash(other, scanned)
+        for child, why in refused:
+            name = _stand_in(child.name, found)
+            found[name] = Scanned(prefix + name, child.at(prefix + name), error=why)
+            folder.complete = False
+        children: list[Scanned | _Folder] = []
+        for name in sorted(found):
+            scanned = found[name]
+            if scanned.entry.kind is Kind.DIRECTORY and not scanned.excluded and not scanned.error:
+                children.append(_Folder(scanned.path, (*folder.key, name), scanned))
+            else:
+                children.append(scanned)
+        folder.children = children
+
+
+def _clash(one: Scanned, other: Scanned) -> Scanned:
+    """Two children of a directory that come to lie under one path of the target: neither is usable.
+
+    Where at most one of them takes part in the sync, there is no question which one is meant.
+    """
+    if one.excluded or other.excluded:
+        return other if one.excluded else one
+    first, second = names.printable(one.entry.path), names.printable(other.entry.path)
+    if first == second:
+        error = f"“{first}” is listed twice"
+    else:
+        error = f"“{first}” and “{second}” would both become “{names.printable(one.path)}”"
+    return Scanned(one.path, one.entry, error=error)
+
+
+def _stand_in(name: str, taken: dict[str, Scanned]) -> str:
+    """A usable name that no sibling has, to show instead of an unsafe one."""
+    shown = names.printable(name[:_SHOWN_NAME]).replace("/", "\\x2f")
+    stand_in = shown if shown.strip(".") else f"(unsafe name {shown})"
+    number = 1
+    while stand_in in taken:
+        number += 1
+        stand_in = f"{shown} (unsafe name {number})"
+    return stand_in
