@@ -10,9 +10,11 @@ from typing import Protocol
 import pytest
 
 from tests.contract.support import BatchPrompts
+from tests.support.sshd import Sshd
 from tui_sync.connectors import local
 from tui_sync.connectors.base import Connector, Endpoint, Reader, Writer
 from tui_sync.connectors.memory import MemoryConnector
+from tui_sync.connectors.sftp import connector as sftp
 from tui_sync.model import Kind
 
 
@@ -105,9 +107,16 @@ def _local(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return DiskPlace(root, lambda: local.connect(endpoint, BatchPrompts()))
 
 
+def _sftp(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    server: Sshd = request.getfixturevalue("sshd")
+    root = tmp_path / "root"
+    return DiskPlace(root, lambda: sftp.connect(server.endpoint(root), BatchPrompts()))
+
+
 PLACES: dict[str, Callable[[pytest.FixtureRequest, Path], Place]] = {
     "memory": _memory,
     "local": _local,
+    "sftp": _sftp,
 }
 
 

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Self
 
+from tui_sync.connectors.base import Endpoint
+
 _DIRECTORIES = ("/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/sbin")
 _SFTP_SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server", "/usr/lib/ssh/sftp-server")
 
@@ -66,6 +68,13 @@ class Sshd:
 
     def url(self, path: str | Path) -> str:
         return f"sftp://{self.user}@{self.host}:{self.port}{path}"
+
+    def endpoint(self, path: str | Path, **options: object) -> Endpoint:
+        """``path`` on the server as a connector gets it; ``options`` over those that log in."""
+        known = {"identity_file": str(self.identity_file), "known_hosts": str(self.known_hosts)}
+        return Endpoint(
+            self.url(path), "sftp", str(path), self.host, self.port, self.user, {**known, **options}
+        )
 
     def __enter__(self) -> Self:
         self.start()

@@ -12,7 +12,6 @@ from tui_sync.errors import (
     AlreadyExists,
     ConnectionLost,
     NotFound,
-    PermissionDenied,
     StorageError,
     TimedOut,
 )
@@ -27,9 +26,10 @@ def rename_new(remote: Remote, session: SftpSession, old: str, new: str) -> None
     """
     try:
         session.send(wire.Rename(remote.full(old), remote.full(new)), "rename", remote.full(old)).ok()
-    except (NotFound, PermissionDenied, ConnectionLost, TimedOut):
+    except (ConnectionLost, TimedOut):
         raise
     except StorageError:
+        # The statuses that servers give for a name taken are many.
         if remote.exists(session, new):
             raise AlreadyExists(f"“{printable(remote.full(new))}” exists already") from None
         raise
