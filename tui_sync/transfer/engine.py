@@ -342,7 +342,9 @@ class Engine:
             return "not tried: the connection was lost and could not be restored"
         if item.action is Action.DELETE:
             where = self._receipt.trouble_near(item.path)
-            return f"not deleted: not everything under “{names.printable(where)}” was copied" if where else ""
+            if where:
+                return f"not deleted: not everything under “{names.printable(where)}” was copied"
+            return "not deleted: something in it was kept" if self._receipt.keeps_something(item.path) else ""
         folder = self._receipt.missing_folder(item.path)
         return f"not tried: the folder “{names.printable(folder)}” could not be made" if folder else ""
 

@@ -23,6 +23,7 @@ class Receipt:
         self._ended: Counter[Status] = Counter()
         self._bytes = 0
         self._trouble: set[str] = set()
+        self._kept: set[str] = set()
         self._unmade: set[str] = set()
 
     def add(self, outcome: Outcome) -> None:
@@ -39,16 +40,22 @@ class Receipt:
             self._ended[outcome.status] += 1
             if item.action is Action.MKDIR:
                 self._unmade.add(item.path)
+            marked = self._kept if item.action is Action.DELETE else self._trouble
             path = item.path
             while path:
                 path = names.parent(path)
-                self._trouble.add(path)
+                marked.add(path)
 
     def trouble_near(self, path: str) -> str | None:
-        """The folder of ``path`` (``/`` for the root) if anything in or below it did not go through."""
+        """The folder of ``path`` (``/`` for the root) if anything in or below it was not copied."""
         folder = names.parent(path)
         with self._lock:
             return (folder or "/") if folder in self._trouble else None
+
+    def keeps_something(self, folder: str) -> bool:
+        """Whether something below ``folder`` was to be deleted and was not."""
+        with self._lock:
+            return folder in self._kept
 
     def missing_folder(self, path: str) -> str | None:
         """The nearest parent of ``path`` that was planned but could not be made (``/`` for the root)."""

@@ -1,10 +1,14 @@
-"""One thread that writes outcomes to the ledger in batches and tells the listener."""
+"""One thread that writes outcomes to the ledger in batches and tells the listener.
+
+What a kill can lose of the receipt is the last fifth of a second.
+"""
 
 from __future__ import annotations
 
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -64,12 +68,14 @@ class Recorder:
         while not ended:
             batch: list[Outcome] = []
             taken = self._queue.get()
+            due = time.monotonic() + _WAIT_S
             while taken is not None:
                 batch.append(taken)
-                if len(batch) >= _BATCH:
-                    break
                 try:
-                    taken = self._queue.get(timeout=_WAIT_S)
+                    left = due - time.monotonic()
+                    if len(batch) >= _BATCH or left <= 0:
+                        break
+                    taken = self._queue.get(timeout=left)
                 except queue.Empty:
                     break
             else:
