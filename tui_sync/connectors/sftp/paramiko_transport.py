@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import paramiko
+from paramiko.common import MSG_SERVICE_REQUEST
 
 from tui_sync.connectors.base import Buffer, HostKey
 from tui_sync.connectors.sftp import known_hosts
@@ -35,6 +36,8 @@ _STALL_S = 60.0
 _WINDOW = 16 << 20
 _PACKET = 32 << 10
 _PREFERRED_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr")
+_USERAUTH = b"\0\0\0\x0cssh-userauth"
+_ASK_FOR_USERAUTH = bytes([MSG_SERVICE_REQUEST]) + _USERAUTH
 _REFUSED_CIPHERS = ("3des-cbc",)
 
 
@@ -154,8 +157,27 @@ def _open_socket(host: str, port: int) -> socket.socket:
     return connection
 
 
+class _Transport(paramiko.Transport):
+    """Asks for the service ssh-userauth once per connection (RFC 4253, section 10).
+
+    paramiko asks again with every attempt to log in, at which servers by asyncssh or Go disconnect. Its own
+    ServiceRequestingTransport does not, but can miss an answer and waits for one without a deadline.
+    """
+
+    _asked = False
+
+    def _send_message(self, data: paramiko.Message) -> None:
+        if not self.is_authenticated() and data.asbytes() == _ASK_FOR_USERAUTH:
+            if self._asked:
+                # The attempt goes on as if the server had just accepted again.
+                self.auth_handler._parse_service_accept(paramiko.Message(_USERAUTH))  # type: ignore[union-attr]
+                return
+            self._asked = True
+        super()._send_message(data)  # type: ignore[misc]
+
+
 def _handshake(login: Login, connection: socket.socket) -> paramiko.Transport:
-    transport = paramiko.Transport(connection, default_window_size=_WINDOW)
+    transport = _Transport(connection, default_window_size=_WINDOW)
     transport.banner_timeout = _CONNECT_S
     transport.handshake_timeout = _CONNECT_S
     options = transport.get_security_options()
