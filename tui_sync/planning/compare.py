@@ -51,7 +51,8 @@ def compare(
     Where ``auto`` or ``mtime`` need a time that a side does not know, or sizes are not comparable, the
     question stays open. Unless by checksum, what differs or stays open is still equal if both sides are what
     they were when this source file was last synced to this target file. What remains open is taken for
-    modified: copying once too often loses nothing.
+    modified: copying once too often loses nothing. Where a place knows no times, what was last synced is
+    recognised by its size.
     """
     pairs = _overruled(_merged(source, target))
     judge = _Judge(by, max(1, precision_ns), known, sizes_comparable)
@@ -291,6 +292,8 @@ def _by_checksum(pairs: Iterable[Change | _Files], judge: _Judge, digests: Diges
                 source, target, path = pair
                 if source.size != target.size:
                     ahead.append(judge.differing(source, target, path))
+                elif not source.size:
+                    ahead.append(Change(path, ChangeKind.EQUAL, "both empty", source, target))
                 else:
                     ahead.append((pair, pool.submit(digests, source.path, target.path)))
                     running += 1

@@ -233,7 +233,9 @@ class _Builder:
         else:
             self.actions[Action.SKIP].add(change.path)
             if change.kind is ChangeKind.EXTRA and self._mirror:
-                change = replace(change, reason=f"{change.reason}, kept: not all around it can be deleted")
+                folder = _kind(change.target) is Kind.DIRECTORY
+                why = "not all in it can be deleted" if folder else "its folder was not listed in full"
+                change = replace(change, reason=f"{change.reason}, kept: {why}")
         if self._keep_equal or change.kind not in (ChangeKind.EQUAL, ChangeKind.EXCLUDED):
             self._item(seq, Action.SKIP, change)
 
@@ -319,11 +321,8 @@ def _guards(
 
 def _delete_guard(deleted: int, on_target: int, limit: DeleteLimit) -> Iterator[Guard]:
     """Directories hold nothing by themselves: the limit is about files."""
-    if limit.percent:
-        exceeded = deleted * 100 > limit.value * on_target
-    else:
-        exceeded = deleted > limit.value
-    if exceeded:
+    allowed = limit.value * on_target / 100 if limit.percent else limit.value
+    if deleted > allowed:
         yield Guard(
             "max-delete",
             f"{deleted} of {_files(on_target)} on the target would be deleted "

@@ -1,0 +1,121 @@
+"""What the planning tests share: a plan of two memory trees, and its naive execution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tui_sync import names
+from tui_sync.cancel import CancelToken
+from tui_sync.connectors.base import Reader
+from tui_sync.connectors.memory import MemoryConnector
+from tui_sync.model import Action, Change, ChangeKind, CompareBy, Guard, Item, SyncOptions, Synced
+from tui_sync.planning.compare import Digests, compare
+from tui_sync.planning.filters import Filters
+from tui_sync.planning.plan import PlanDraft, build
+from tui_sync.planning.scan import Scanned, scan
+
+T0 = 1_600_000_000_000_000_000
+S = 1_000_000_000
+
+
+@dataclass
+class Planned:
+    draft: PlanDraft
+    changes: list[Change] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+
+    @property
+    def actions(self) -> dict[str, Action]:
+        """What changes the target."""
+        return {item.path: item.action for item in self.items if item.action is not Action.SKIP}
+
+    @property
+    def kinds(self) -> dict[str, ChangeKind]:
+        return {change.path: change.kind for change in self.changes}
+
+    def item(self, path: str) -> Item:
+        [found] = [item for item in self.items if item.path == path]
+        return found
+
+    def guards(self, *, blocking: bool = True) -> set[str]:
+        return {guard.code for guard in self.draft.guards if guard.blocking is blocking}
+
+    def guard(self, code: str) -> Guard:
+        [found] = [guard for guard in self.draft.guards if guard.code == code]
+        return found
+
+
+def scanned(reader: Reader, filters: Filters | None = None, **more: object) -> list[Scanned]:
+    return list(scan(reader, filters=filters or Filters(), cancel=CancelToken(), **more))  # type: ignore[arg-type]
+
+
+def plan(
+    source: MemoryConnector,
+    target: MemoryConnector | None,
+    options: SyncOptions | None = None,
+    *,
+    keep_equal: bool = False,
+    known: Callable[[str], Synced | None] = lambda path: None,
+    rename: Callable[[str], str] | None = None,
+    free: int | None = None,
+    notes: Sequence[Guard] = (),
+) -> Planned:
+    """The plan of a sync of two trees; None as target: its root does not exist."""
+    options = options or SyncOptions()
+    filters = Filters(options.include, options.exclude)
+    there = target or MemoryConnector()
+    digests: Digests | None = None
+    if options.compare is CompareBy.CHECKSUM:
+
+        def digests(one: str, other: str) -> tuple[str, str]:
+            return (source.reader().checksum(one, "md5") or "", there.reader().checksum(other, "md5") or "")
+
+    planned = Planned(None)  # type: ignore[arg-type]
+
+    def kept(changes: Iterable[Change]) -> Iterable[Change]:
+        for change in changes:
+            planned.changes.append(change)
+            yield change
+
+    changes = compare(
+        scanned(source.reader(), filters, rename=rename),
+        scanned(there.reader(), filters),
+        by=options.compare,
+        precision_ns=max(source.features.mtime_precision_ns, there.features.mtime_precision_ns),
+        known=known,
+        digests=digests,
+        sizes_comparable=rename is None,
+    )
+    planned.draft = build(
+        kept(changes),
+        options,
+        add=planned.items.append,
+        keep_equal=keep_equal,
+        free_space=lambda: free,
+        target_exists=target is not None,
+        notes=notes,
+    )
+    return planned
+
+
+def execute(planned: Planned, source: MemoryConnector, target: MemoryConnector) -> None:
+    """Carry the plan out by the book: in order, nothing made without its parent, deletes last and reversed,
+    and only what is empty."""
+    items = sorted(planned.items, key=lambda item: item.seq)
+    for item in items:
+        if item.action in (Action.CREATE, Action.UPDATE, Action.MKDIR) and item.path:
+            above = names.parent(item.path)
+            assert above == "" or target.nodes[above].kind == "directory", f"{item.path}: no parent"
+            assert (item.path in target.nodes) == (item.action is Action.UPDATE)
+            if item.action is Action.MKDIR:
+                target.add_dir(item.path)
+            else:
+                assert item.source is not None
+                node = source.nodes[item.source.path]
+                target.add_file(item.path, bytes(node.data), mtime_ns=node.mtime_ns)
+    for item in reversed(items):
+        if item.action is Action.DELETE:
+            below = [path for path in target.nodes if path.startswith(f"{item.path}/")]
+            assert not below, f"{item.path} is not empty: {below}"
+            del target.nodes[item.path]
