@@ -67,12 +67,11 @@ def find(name_or_path: str, folder: Path | None = None) -> Profile:
                 raise ProfileError(
                     f"{printable(name_or_path)}: no such user: write the path in full"
                 ) from None
-        if not path.exists():
-            raise ProfileError(f"{printable(name_or_path)}: no such profile{_others(path.stem, path.parent)}")
         return load(path)
     where = _folder(folder)
     path = where / f"{name_or_path}{SUFFIX}"
-    if not path.exists():
+    # Unlike Path.exists, this also takes a name that is too long for a file.
+    if not os.path.exists(path):
         raise ProfileError(
             f"no profile “{printable(name_or_path)}” in {printable(str(where))}{_others(name_or_path, where)}"
         )
