@@ -1,0 +1,1 @@
+"""The app: a Textual face on one session."""

@@ -1,0 +1,116 @@
+"""What all screens of the flow share: the two bars, and commands that are carried out or explained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.screen import Screen
+
+from tui_sync.tui import actions
+from tui_sync.tui.bridge import AppPrompts
+from tui_sync.tui.messages import Asked, Finished
+from tui_sync.tui.widgets.bars import KeyBar, TopBar
+
+if TYPE_CHECKING:
+    from tui_sync.tui.app import TuiSyncApp
+
+
+class FlowScreen(Screen[None]):
+    """A screen with a place in the flow. ``GROUP`` names its commands in the registry."""
+
+    PLACE: ClassVar[str] = ""
+    GROUP: ClassVar[str] = ""
+    BINDINGS: ClassVar[list[BindingType]] = []
+
+    prompts: AppPrompts | None = None
+
+    @property
+    def ours(self) -> TuiSyncApp:
+        """The app, by its own type."""
+        return cast("TuiSyncApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        yield TopBar(self.PLACE)
+        yield from self.body()
+        yield KeyBar()
+
+    def body(self) -> ComposeResult:
+        """The widgets between the bars."""
+        yield from ()
+
+    def why_not(self, name: str) -> str:
+        """Why a command is of no use now, as a sentence; empty where it is."""
+        return ""
+
+    def label(self, command: actions.Command) -> str:
+        """What a command is called in the footer now."""
+        return command.label
+
+    def action_do(self, name: str) -> None:
+        """Carry out a command, or say why not."""
+        reason = self.why_not(name)
+        if reason:
+            self.say(reason, warning=True)
+            return
+        do = getattr(self, f"do_{name}", None) or getattr(self.app, f"do_{name}")
+        do()
+        self.update_keys()
+
+    def say(self, sentence: str, *, warning: bool = False) -> None:
+        """Tell a person something in passing. The sentence is printable and never markup."""
+        self.notify(sentence, severity="warning" if warning else "information", markup=False, timeout=5)
+
+    def update_keys(self) -> None:
+        """Show in the footer what can be done now."""
+        if not self.is_mounted:
+            return
+        keys = tuple(
+            (
+                command.rank,
+                command.name,
+                command.shown_key,
+                self.label(command),
+                not self.why_not(command.name),
+            )
+            for command in actions.commands(self.GROUP, "app")
+            if command.rank
+        )
+        self.query_one(KeyBar).show(keys)
+
+    def on_mount(self) -> None:
+        self.update_keys()
+
+    def on_screen_resume(self) -> None:
+        self.update_keys()
+
+    def on_key_bar_pressed(self, event: KeyBar.Pressed) -> None:
+        event.stop()
+        self.action_do(event.name)
+
+    def on_finished(self, event: Finished) -> None:
+        event.deliver()
+        self.update_keys()
+
+    def on_asked(self, event: Asked) -> None:
+        """Show the question that is first in line, unless one is being shown."""
+        self._show_question()
+
+    def _show_question(self) -> None:
+        from tui_sync.tui.screens.ask import SecretDialog, TrustDialog
+
+        question = self.prompts.next() if self.prompts is not None else None
+        if question is None or self._asking:
+            return
+        self._asking = True
+        dialog: Any = TrustDialog(question) if question.key is not None else SecretDialog(question)
+
+        def answered(answer: str | bool | None) -> None:
+            self._asking = False
+            question.give(answer)
+            self._show_question()
+
+        self.app.push_screen(dialog, answered)
+
+    _asking = False

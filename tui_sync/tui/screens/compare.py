@@ -1,0 +1,397 @@
+"""Compare: both trees side by side, what would be done with each row, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.timer import Timer
+from textual.widgets import Input, Static
+
+from tui_sync.errors import TuiSyncError
+from tui_sync.model import ChangeKind, Plan, Totals
+from tui_sync.names import printable
+from tui_sync.tui import actions
+from tui_sync.tui.bridge import AppPrompts, run_in_thread
+from tui_sync.tui.rows import Rows
+from tui_sync.tui.screens.base import FlowScreen
+from tui_sync.tui.widgets.bars import TopBar
+from tui_sync.tui.widgets.details import Details
+from tui_sync.tui.widgets.lines import LineList
+from tui_sync.tui.widgets.panels import ScanPanel, TotalsBar, TroublePanel
+from tui_sync.tui.widgets.tree import ColumnHead, CompareTree
+from tui_sync.tui.work import Work
+
+if TYPE_CHECKING:
+    from tui_sync.profiles import Profile
+
+_NOT_YET = "Wait until both sides are listed, or press Esc to stop."
+_FAILED = "There is no plan: press ^r to try again, or Esc to go back."
+
+
+class CompareScreen(FlowScreen):
+    """Connects, scans and shows one pair. Its state is one of the classes -busy, -failed and -ready."""
+
+    PLACE = "Compare"
+    GROUP = "compare"
+    BINDINGS: ClassVar[list[BindingType]] = actions.bindings("compare")
+
+    def __init__(self, profile: Profile) -> None:
+        super().__init__()
+        self.profile = profile
+        self.work: Work | None = None
+        self._busy: Timer | None = None
+        self._began = 0.0
+        self._scan_number = 0
+        self._then_review = False
+
+    def body(self) -> ComposeResult:
+        yield ScanPanel()
+        yield TroublePanel()
+        with Vertical(id="trees"):
+            yield TotalsBar()
+            with Horizontal(id="filter"):
+                yield Static("/", id="filter-mark", markup=False)
+                yield Input(placeholder="part of a name", id="filter-text", compact=True)
+                yield Static("", id="filter-count", markup=False)
+            yield ColumnHead(self._tree_width)
+            yield CompareTree(self.ours.now_ns)
+            yield Details()
+
+    def on_mount(self) -> None:
+        source, target = self.profile.source.url, self.profile.target.url
+        self.query_one(TopBar).show_pair(self.profile.name, source, target)
+        self.query_one(ScanPanel).show_places(source, target)
+        self.query_one(ColumnHead).show(source, target)
+        self._busy = self.set_interval(1 / 10, self._poll, pause=True)
+        self.scan()
+
+    def on_unmount(self) -> None:
+        self._leave_work()
+
+    def _tree_width(self) -> int:
+        return self.query_one(CompareTree).scrollable_content_region.width
+
+    @property
+    def trees(self) -> CompareTree:
+        return self.query_one(CompareTree)
+
+    @property
+    def state(self) -> str:
+        """``busy``, ``failed`` or ``ready``."""
+        return next(name for name in ("busy", "failed", "ready") if self.has_class(f"-{name}"))
+
+    def _set_state(self, state: str) -> None:
+        for name in ("busy", "failed", "ready"):
+            self.set_class(name == state, f"-{name}")
+        if state == "ready":
+            self.trees.focus()
+        else:
+            self.set_focus(None)
+        self.update_keys()
+
+    def scan(self, *, then_review: bool = False) -> None:
+        """Connect where needed, list both sides anew, and make a new plan."""
+        if self.work is None:
+            self.prompts = AppPrompts(self)
+            self.work = self.ours.new_work(self.profile, self.prompts)
+        work = self.work
+        work.spend()
+        self._scan_number += 1
+        number = self._scan_number
+        self._then_review = then_review
+        self._began = self.ours.monotonic()
+        self._set_state("busy")
+        self._poll()
+        assert self._busy is not None
+        self._busy.resume()
+        run_in_thread(
+            self,
+            work.make_plan,
+            lambda made: self._planned(number, *made),
+            lambda sentence: self._went_wrong(number, sentence),
+            name="tui-sync-plan",
+        )
+
+    def _poll(self) -> None:
+        """Show how far connecting and scanning are."""
+        session = self.work.session if self.work is not None else None
+        elapsed = self.ours.monotonic() - self._began
+        if session is None:
+            self.query_one(ScanPanel).show("connecting", elapsed, (0, 0, 0), (0, 0, 0))
+            return
+        progress = session.progress
+        source, target = (
+            (side.directories, side.entries, side.errors) for side in (progress.source, progress.target)
+        )
+        self.query_one(ScanPanel).show(progress.phase, elapsed, source, target)
+
+    def _planned(self, number: int, plan: Plan, rows: Rows, totals: Totals) -> None:
+        if number != self._scan_number or self.work is None:
+            return
+        assert self._busy is not None
+        self._busy.pause()
+        tree = self.trees
+        before = tree.rows.path(tree.row) if tree.row >= 0 else ""
+        hide_equal = tree.rows.hide_equal
+        self.work.accept(plan, rows, totals)
+        if hide_equal:
+            rows.set_hide_equal(True)
+        rows.set_filter(self.query_one("#filter-text", Input).value)
+        self._set_state("ready")
+        tree.load(rows)
+        if before and (row := rows.find(before)) >= 0:
+            rows.reveal(row)
+            tree.update(row)
+        self._show_totals()
+        self._show_details()
+        if self._then_review and self.is_current:
+            self.action_do("review")
+
+    def _went_wrong(self, number: int, sentence: str) -> None:
+        if number != self._scan_number:
+            return
+        assert self._busy is not None
+        self._busy.pause()
+        # A session that has failed is not used again: the next try connects anew.
+        self._leave_work()
+        self.query_one(TroublePanel).show(
+            "Could not compare the two sides",
+            sentence,
+            (("^r", "try again"), ("Esc", "back to the profiles")),
+        )
+        self._set_state("failed")
+
+    def _leave_work(self) -> None:
+        if self.work is not None:
+            self.ours.retire(self.work)
+            self.work = None
+            self.prompts = None
+
+    def _show_totals(self) -> None:
+        if self.work is None:
+            return
+        plan = self.work.plan
+        note = "! refused: see the review" if plan is not None and plan.refused else ""
+        self.query_one(TotalsBar).show(self.work.totals, self.work.rows, note)
+        rows = self.trees.rows
+        found = len(rows.visible)
+        self.query_one("#filter-count", Static).update(
+            ("no row" if not found else f"{found:,} rows") if rows.filter else ""
+        )
+
+    def _show_details(self) -> None:
+        details, tree = self.query_one(Details), self.trees
+        row = tree.row
+        if row < 0 or self.work is None:
+            details.clear()
+            return
+        try:
+            item = self.work.item(row)
+        except TuiSyncError as error:
+            self.say(printable(str(error)), warning=True)
+            item = None
+        rows = tree.rows
+        path = rows.path(row)
+        if item is not None:
+            entry = item.target if tree.active else item.source
+            path = entry.path if entry is not None else path
+        sizes = (rows.side_size(row, 0), rows.side_size(row, 1))
+        details.show(path, item, rows.glyph(row), rows.counts(row), sizes, self.profile.options)
+
+    def why_not(self, name: str) -> str:
+        if name in ("back", "help", "palette", "quit"):
+            return ""
+        if self.state == "busy":
+            return "" if name == "history" and self._session_ready else _NOT_YET
+        if self.state == "failed":
+            return "" if name == "rescan" else _FAILED
+        if name in ("review", "start") and self.work is not None and not self._anything():
+            return "Nothing to do: the plan holds no change."
+        row = self.trees.row
+        if row < 0 and name in ("include", "open", "next_change", "previous_change"):
+            return "There is no row here."
+        if name == "include" and not self.trees.rows.has_work(row):
+            return self._why_not_include(row)
+        return ""
+
+    @property
+    def _session_ready(self) -> bool:
+        return self.work is not None and self.work.session is not None
+
+    def _anything(self) -> bool:
+        """Whether there is anything to review: work, taken out or not, a guard, or a conflict."""
+        assert self.work is not None
+        plan, rows = self.work.plan, self.trees.rows
+        return bool(
+            (plan is not None and plan.guards)
+            or self.work.totals.work
+            or self.work.totals.conflicts
+            or rows.taken_out()
+        )
+
+    def _why_not_include(self, row: int) -> str:
+        kind = self.trees.rows.kind(row)
+        if kind is ChangeKind.EQUAL:
+            return "Nothing to take out here: it is equal on both sides."
+        if kind is ChangeKind.EXCLUDED:
+            return "A filter of the profile leaves this out: change the profile to have it in."
+        if kind is ChangeKind.EXTRA:
+            return "This stays as it is: in copy mode nothing is deleted."
+        return "This is left alone anyway: the reason stands below."
+
+    def label(self, command: actions.Command) -> str:
+        if command.name == "hide_equal" and self.trees.rows.hide_equal:
+            return "Show equal"
+        return command.label
+
+    def do_back(self) -> None:
+        box = self.query_one("#filter-text", Input)
+        if self.state == "ready" and (self.has_class("-filtering") or box.value):
+            box.value = ""
+            self._end_filter()
+            return
+        self._scan_number += 1
+        self.dismiss()
+
+    def do_review(self) -> None:
+        from tui_sync.tui.screens.review import ReviewScreen
+
+        assert self.work is not None
+        self.app.push_screen(ReviewScreen(self.work, self), lambda _: self._back_from_review())
+
+    def do_start(self) -> None:
+        self.do_review()
+
+    def _back_from_review(self) -> None:
+        """Show what was taken out meanwhile, or scan again after a run."""
+        if self.work is not None and self.work.plan is not None:
+            self.trees.update(self.trees.row)
+            self._show_totals()
+            self._show_details()
+
+    def do_rescan(self) -> None:
+        self.scan()
+
+    def renew(self, *, then_review: bool = False) -> None:
+        """After a run: scan again, on new connections where the run was cut off."""
+        if self.work is not None and self.work.cut_off:
+            self._leave_work()
+        self.scan(then_review=then_review)
+
+    def do_history(self) -> None:
+        from tui_sync.tui.screens.history import HistoryScreen
+
+        self.app.push_screen(HistoryScreen(self.profile))
+
+    def do_include(self) -> None:
+        assert self.work is not None
+        tree = self.trees
+        row = tree.row
+        try:
+            self.work.toggle(row)
+        except TuiSyncError as error:
+            self.say(printable(str(error)), warning=True)
+            return
+        tree.refresh()
+        self._show_totals()
+        self._show_details()
+
+    def do_open(self) -> None:
+        rows, row = self.trees.rows, self.trees.row
+        if rows.has_children(row):
+            rows.fold(row, not rows.is_folded(row))
+            self.trees.update(row)
+        else:
+            self.ours.show_differences(self.work, row)
+
+    def do_fold(self) -> None:
+        rows, row = self.trees.rows, self.trees.row
+        if row >= 0 and rows.has_children(row) and not rows.is_folded(row):
+            rows.fold(row, True)
+            self.trees.update(row)
+        elif row >= 0 and rows.parents[row] >= 0:
+            self.trees.update(rows.parents[row])
+
+    def do_unfold(self) -> None:
+        rows, row = self.trees.rows, self.trees.row
+        if row >= 0 and rows.is_folded(row):
+            rows.fold(row, False)
+            self.trees.update(row)
+        elif row >= 0 and rows.has_children(row):
+            self.trees.move(1)
+
+    def do_fold_all(self) -> None:
+        rows, row = self.trees.rows, self.trees.row
+        rows.fold_all(True)
+        self.trees.update(max(0, row))
+
+    def do_unfold_all(self) -> None:
+        rows, row = self.trees.rows, self.trees.row
+        rows.fold_all(False)
+        self.trees.update(max(0, row))
+
+    def do_hide_equal(self) -> None:
+        rows, row = self.trees.rows, self.trees.row
+        rows.set_hide_equal(not rows.hide_equal)
+        self.trees.update(max(0, row))
+        self._show_totals()
+        self._show_details()
+
+    def do_next_change(self) -> None:
+        self._jump(1)
+
+    def do_previous_change(self) -> None:
+        self._jump(-1)
+
+    def _jump(self, step: int) -> None:
+        rows = self.trees.rows
+        row = rows.next_change(self.trees.row, step)
+        if row < 0:
+            self.say("No row differs.")
+            return
+        rows.reveal(row)
+        self.trees.update(row)
+
+    def do_switch_pane(self) -> None:
+        self.trees.active = 1 - self.trees.active
+        self.query_one(ColumnHead).activate(self.trees.active)
+        self.trees.refresh()
+        self._show_details()
+
+    def do_filter(self) -> None:
+        self.add_class("-filtering")
+        box = self.query_one("#filter-text", Input)
+        box.focus()
+
+    def _end_filter(self) -> None:
+        box = self.query_one("#filter-text", Input)
+        self.set_class(bool(box.value), "-filtering")
+        self.trees.focus()
+        self.update_keys()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if self.state != "ready":
+            return
+        row = self.trees.row
+        self.trees.rows.set_filter(event.value)
+        self.trees.update(row if row >= 0 else 0)
+        self._show_totals()
+        self._show_details()
+        self.update_keys()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._end_filter()
+
+    def on_line_list_moved(self, event: LineList.Moved) -> None:
+        self._show_details()
+        self.update_keys()
+
+    def on_line_list_chosen(self, event: LineList.Chosen) -> None:
+        self.action_do("open")
+
+    def on_compare_tree_toggled(self, event: CompareTree.Toggled) -> None:
+        self.action_do("open")

@@ -1,0 +1,249 @@
+"""Profiles: the saved pairs, and how the last run of each went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual.app import ComposeResult
+from textual.binding import BindingType
+
+from tui_sync.errors import TuiSyncError
+from tui_sync.names import printable
+from tui_sync.tui import actions, text
+from tui_sync.tui.bridge import run_in_thread
+from tui_sync.tui.screens.base import FlowScreen
+from tui_sync.tui.screens.history import HistoryScreen, open_existing, outcome_words
+from tui_sync.tui.widgets.bars import ARROW
+from tui_sync.tui.widgets.lines import Line, LineList, Painted
+from tui_sync.tui.widgets.panels import centred
+
+if TYPE_CHECKING:
+    from tui_sync.ledger import RunRecord
+    from tui_sync.profiles import Available
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One profile as it is listed. ``problem``: why its last run is not known."""
+
+    found: Available
+    last: RunRecord | None = None
+    problem: str = ""
+
+
+class ProfileList(LineList):
+    """Three lines per profile: name and last run, both places, and air."""
+
+    ROW_HEIGHT = 3
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "card--name",
+        "card--place",
+        "card--arrow",
+        "card--muted",
+        "card--error",
+        "run--good",
+        "run--warn",
+        "run--bad",
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cards: Sequence[Card] = ()
+
+    def show(self, cards: Sequence[Card]) -> None:
+        self.cards = cards
+        self.reload(self.cursor)
+
+    @property
+    def card(self) -> Card | None:
+        return self.cards[self.cursor] if self.cursor < len(self.cards) else None
+
+    def row_count(self) -> int:
+        return len(self.cards)
+
+    def draw(self, row: int, width: int, cursor: bool) -> list[Line]:
+        card = self.cards[row]
+        on = self.row_style(cursor)
+        edge = Segment(" ▌ " if cursor else "   ", self.ink(*on, "card--arrow"))
+        glyph, when, tone = self._last(card)
+        room = max(8, width - 6 - cell_len(when))
+        first: Line = [
+            edge,
+            Segment(text.fit(printable(card.found.name), room), self.ink(*on, "card--name")),
+            Segment(f"{glyph} " if glyph else "  ", self.ink(*on, tone)),
+            Segment(f"{when} ", self.ink(*on, "card--muted")),
+        ]
+        return [first, [edge, *self._second(card, width - 4, on)]]
+
+    def _last(self, card: Card) -> tuple[str, str, str]:
+        """The last run as glyph, words and tone."""
+        if card.found.profile is None:
+            return "!", "cannot be used", "run--bad"
+        if card.problem:
+            return "!", "ledger cannot be read", "run--bad"
+        if card.last is None:
+            return "", "never run", "card--muted"
+        glyph, words, tone = outcome_words(card.last.summary)
+        when = text.ago(card.last.started_ns, self.app.now_ns())  # type: ignore[attr-defined]
+        summary = card.last.summary
+        if summary is None:
+            return glyph, f"{words} {when}", tone
+        files = text.count(summary.created + summary.updated, "file")
+        return glyph, f"{words} {when} · {files} · {text.size(summary.bytes)}", tone
+
+    def _second(self, card: Card, width: int, on: tuple[str, ...]) -> Line:
+        profile = card.found.profile
+        if profile is None or card.problem:
+            words = printable(card.problem or card.found.error or "")
+            return [Segment(text.shorten(words, width), self.ink(*on, "card--error"))]
+        room = width - len(ARROW)
+        source = text.shorten(
+            printable(profile.source.url), max(room // 2, room - cell_len(printable(profile.target.url)))
+        )
+        target = text.shorten(printable(profile.target.url), room - cell_len(source))
+        return [
+            Segment(source, self.ink(*on, "card--place")),
+            Segment(ARROW, self.ink(*on, "card--arrow")),
+            Segment(target, self.ink(*on, "card--place")),
+        ]
+
+
+class Welcome(Painted):
+    """What to do where there is no profile yet."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"panel--title", "panel--words", "panel--number", "panel--key"}
+
+    folder = ""
+
+    def paint(self, width: int, height: int) -> list[Line]:
+        inner = min(width - 4, 72)
+        title, words, code = self.ink("panel--title"), self.ink("panel--words"), self.ink("panel--number")
+        key = self.ink("panel--key")
+        lines: list[Line] = [
+            [Segment("No profiles yet", title)],
+            [],
+            [Segment("A profile is a saved pair: one small TOML file in", words)],
+            [Segment(text.shorten(printable(self.folder), inner), code)],
+            [],
+            [Segment("  [source]", code)],
+            [Segment('  url = "sftp://user@host/folder"', code)],
+            [Segment("  [target]", code)],
+            [Segment('  url = "/local/folder"', code)],
+            [],
+            [Segment("  ^r", key), Segment("  read the folder again", words)],
+            [Segment("   c", key), Segment("  compare two places right now, without a profile", words)],
+            [Segment("   q", key), Segment("  leave (tui-sync demo shows it all on sample data)", words)],
+        ]
+        return centred(lines, width, height, self)
+
+
+class ProfilesScreen(FlowScreen):
+    """Where the app begins."""
+
+    PLACE = "Profiles"
+    GROUP = "profiles"
+    BINDINGS: ClassVar[list[BindingType]] = actions.bindings("profiles")
+
+    def body(self) -> ComposeResult:
+        yield ProfileList()
+        yield Welcome()
+
+    def on_mount(self) -> None:
+        self.query_one(Welcome).display = False
+        self.query_one(ProfileList).focus()
+        self.read()
+
+    def on_screen_resume(self) -> None:
+        super().on_screen_resume()
+        self.read()
+
+    def read(self) -> None:
+        """List the profiles and their last runs, on a thread."""
+        run_in_thread(self, self._read, self._show, self._failed, name="tui-sync-profiles")
+
+    def _read(self) -> tuple[Path, list[Card]]:
+        from tui_sync import profiles
+
+        folder = self.ours.profiles_folder or profiles.folder()
+        return folder, [self._card(found) for found in profiles.available(folder)]
+
+    def _card(self, found: Available) -> Card:
+        if found.profile is None:
+            return Card(found)
+        try:
+            ledger = open_existing(found.profile, self.ours.state_dir)
+            if ledger is None:
+                return Card(found)
+            try:
+                runs = ledger.runs(1)
+            finally:
+                ledger.close()
+        except TuiSyncError as error:
+            return Card(found, problem=str(error))
+        return Card(found, runs[0] if runs else None)
+
+    def _show(self, read: tuple[Path, list[Card]]) -> None:
+        folder, cards = read
+        profiles, welcome = self.query_one(ProfileList), self.query_one(Welcome)
+        profiles.display, welcome.display = bool(cards), not cards
+        profiles.show(cards)
+        welcome.folder = str(folder)
+        welcome.refresh()
+        if cards and self.is_current:
+            profiles.focus()
+
+    def _failed(self, sentence: str) -> None:
+        self.say(sentence, warning=True)
+
+    def why_not(self, name: str) -> str:
+        if name in ("open", "history"):
+            card = self.query_one(ProfileList).card
+            if card is None:
+                return "There is no profile yet: press c to compare two places without one."
+            if card.found.profile is None:
+                return f"This profile cannot be used: {printable(card.found.error or '')}"
+        return ""
+
+    def do_open(self) -> None:
+        card = self.query_one(ProfileList).card
+        assert card is not None
+        assert card.found.profile is not None
+        self.ours.open_profile(card.found.profile)
+
+    def do_history(self) -> None:
+        card = self.query_one(ProfileList).card
+        assert card is not None
+        assert card.found.profile is not None
+        self.app.push_screen(HistoryScreen(card.found.profile))
+
+    def do_quick(self) -> None:
+        from tui_sync.tui.screens.ask import QuickDialog
+
+        def answered(places: tuple[str, str] | None) -> None:
+            from tui_sync import profiles
+
+            if places is None:
+                return
+            try:
+                self.ours.open_profile(profiles.quick(*places))
+            except TuiSyncError as error:
+                self.say(printable(str(error)), warning=True)
+
+        self.app.push_screen(QuickDialog(), answered)
+
+    def do_rescan(self) -> None:
+        self.read()
+
+    def do_back(self) -> None:
+        self.ours.do_quit()
+
+    def on_line_list_moved(self, event: LineList.Moved) -> None:
+        self.update_keys()
+
+    def on_line_list_chosen(self, event: LineList.Chosen) -> None:
+        self.action_do("open")

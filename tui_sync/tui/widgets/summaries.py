@@ -1,0 +1,180 @@
+"""What a plan will do and what a run has done, in a few lines."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.segment import Segment
+
+from tui_sync.model import DeleteTo, Plan, Summary, Totals, Verify, WriteMode
+from tui_sync.names import TRASH, printable
+from tui_sync.tui import text
+from tui_sync.tui.widgets.lines import Line, Painted
+from tui_sync.tui.widgets.tree import TONES
+
+VERIFY_WORDS = {
+    Verify.AUTO: "automatic: as far as both sides allow",
+    Verify.NONE: "none: nothing is checked after writing",
+    Verify.SIZE: "size of each written file",
+    Verify.CHECKSUM: "checksum of each written file, by the target",
+    Verify.READBACK: "every written file is read back",
+}
+WRITE_WORDS = {
+    WriteMode.ATOMIC: "temporary name, verify, then rename",
+    WriteMode.DIRECT: "direct: under the final name",
+}
+REACHED_WORDS = {
+    Verify.NONE: "nothing was checked",
+    Verify.SIZE: "the size of every file",
+    Verify.CHECKSUM: "the checksum of every file, as the target computed it",
+    Verify.READBACK: "every file was read back and compared",
+}
+_STATUS = {
+    "ok": ("✓", "Done", "sum--good"),
+    "partial": ("!", "Done, but not everything went through", "sum--bad"),
+    "drifted": ("!", "Done, but some items had changed meanwhile and were skipped", "sum--warn"),
+    "interrupted": ("!", "Stopped before the end", "sum--warn"),
+    "error": ("!", "Stopped by an error", "sum--bad"),
+}
+
+
+def delete_words(to: DeleteTo) -> str:
+    """Where deleted files go."""
+    return f"into {TRASH} on the target" if to is DeleteTo.TRASH else "for good: there is no trash"
+
+
+class PlanSummary(Painted):
+    """Counts and sizes on the left, how it will be done on the right. Four lines."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        *TONES.values(),
+        "sum--number",
+        "sum--words",
+        "sum--label",
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._totals = Totals()
+        self._plan: Plan | None = None
+
+    def show(self, plan: Plan, totals: Totals) -> None:
+        self._plan, self._totals = plan, totals
+        self.refresh()
+
+    def paint(self, width: int, height: int) -> list[Line]:
+        plan, totals = self._plan, self._totals
+        if plan is None:
+            return []
+        options = plan.options
+        rows = (
+            ("+", totals.create, "files to create", totals.create_bytes),
+            ("M", totals.update, "files to replace", totals.update_bytes),
+            ("-", totals.delete, "to delete", totals.delete_bytes),
+            ("+", totals.mkdir, "folders to make", None),
+        )
+        workers = "automatic" if options.workers is None else str(options.workers)
+        limit = "" if options.bandwidth_limit is None else f", at most {text.speed(options.bandwidth_limit)}"
+        facts = (
+            ("Verify", VERIFY_WORDS[options.verify]),
+            ("Write", WRITE_WORDS[options.write]),
+            ("Deletes", delete_words(options.delete) if totals.delete else "none"),
+            ("Workers", workers + limit),
+        )
+        lines: list[Line] = []
+        left = 38
+        for (glyph, number, words, size), (label, fact) in zip(rows, facts, strict=True):
+            tone = TONES[glyph] if number else "row--equal"
+            amount = text.size(size) if size is not None and number else ""
+            lines.append(
+                [
+                    Segment(f" {glyph} ", self.ink(tone)),
+                    Segment(f"{number:>7,} ", self.ink("sum--number" if number else "row--equal")),
+                    Segment(f"{words:<17}", self.ink("sum--words" if number else "row--equal")),
+                    Segment(f"{amount:>8}  ", self.ink("sum--words")),
+                    Segment(f"  {label:<8} ", self.ink("sum--label")),
+                    Segment(text.shorten(fact, max(0, width - left - 12)), self.ink("sum--words")),
+                ]
+            )
+        return lines
+
+
+class RunSummary(Painted):
+    """How a run ended. Five lines."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        *TONES.values(),
+        "sum--number",
+        "sum--words",
+        "sum--label",
+        "sum--good",
+        "sum--warn",
+        "sum--bad",
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._summary: Summary | None = None
+        self._error = ""
+        self._receipt = ""
+
+    def show(self, summary: Summary | None, *, error: str, receipt: str) -> None:
+        """``summary`` None: the run never ended. ``error`` and ``receipt`` are printable."""
+        self._summary, self._error, self._receipt = summary, error, receipt
+        self.refresh()
+
+    def paint(self, width: int, height: int) -> list[Line]:
+        summary = self._summary
+        if summary is None:
+            return [
+                [Segment(" ! Interrupted: the program ended before the run did", self.ink("sum--warn"))],
+                [],
+                self._fact("Receipt", self._receipt, width),
+            ]
+        glyph, words, tone = _STATUS.get(summary.status, ("!", summary.status, "sum--bad"))
+        if summary.status == "ok" and not (summary.created or summary.updated or summary.deleted):
+            words = "Done: nothing had to be copied or deleted" if not summary.directories else words
+        lines: list[Line] = [
+            [
+                Segment(f" {glyph} {words}", self.ink(tone)),
+                Segment(f"   in {text.span(summary.elapsed_s)}", self.ink("sum--label")),
+            ]
+        ]
+        if self._error:
+            lines.append([Segment(f"   {text.shorten(self._error, width - 4)}", self.ink("sum--bad"))])
+        lines.append([])
+        lines.append(self._counts(summary))
+        rate = summary.bytes / summary.elapsed_s if summary.elapsed_s > 0 else 0.0
+        copied = text.size(summary.bytes) + (f" at {text.speed(rate)}" if summary.bytes else "")
+        lines.append(self._fact("Copied", copied, width))
+        wrote = summary.created or summary.updated
+        reached = REACHED_WORDS.get(summary.verified, summary.verified.value)
+        verified = f"{summary.verified.value}: {reached}" if wrote else "no file was written"
+        lines.append(self._fact("Verified", verified, width))
+        lines.append(self._fact("Receipt", self._receipt, width))
+        return lines
+
+    def _counts(self, summary: Summary) -> Line:
+        parts = (
+            ("+", summary.created, "created"),
+            ("M", summary.updated, "replaced"),
+            ("-", summary.deleted, "deleted"),
+            ("+", summary.directories, "folder made" if summary.directories == 1 else "folders made"),
+            ("=", summary.unchanged, "unchanged"),
+            ("!", summary.failed, "failed"),
+            ("<", summary.skipped, "skipped"),
+            ("T", summary.conflicts, "conflict" if summary.conflicts == 1 else "conflicts"),
+        )
+        line: Line = [Segment("   ", self.ink())]
+        for index, (glyph, number, words) in enumerate(parts):
+            if number or index < 3:
+                line.append(Segment(f"{glyph} ", self.ink(TONES[glyph] if number else "row--equal")))
+                line.append(Segment(f"{number:,} ", self.ink("sum--number" if number else "row--equal")))
+                line.append(Segment(f"{words}   ", self.ink("sum--words" if number else "row--equal")))
+        return line
+
+    def _fact(self, label: str, fact: str, width: int) -> Line:
+        return [
+            Segment(f"   {label:<9} ", self.ink("sum--label")),
+            Segment(text.shorten(printable(fact), max(0, width - 14)), self.ink("sum--words")),
+        ]

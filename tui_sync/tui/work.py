@@ -1,0 +1,126 @@
+"""One pair on its way through the screens: its session, its plan, and the rows of that plan."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tui_sync.errors import Cancelled
+from tui_sync.model import Entry, Item, Plan, Totals
+from tui_sync.tui.bridge import AppPrompts
+from tui_sync.tui.rows import Rows
+
+if TYPE_CHECKING:
+    from tui_sync.profiles import Profile
+    from tui_sync.session import Session
+    from tui_sync.transfer.engine import Engine
+
+SessionFactory = Callable[..., "Session"]
+
+
+class Work:
+    """Made when a profile is opened. ``make_plan`` runs on a thread; all else belongs to the app's thread,
+    but ``cancel`` and ``close``, which come from any."""
+
+    def __init__(self, profile: Profile, make_session: Callable[[], Session], prompts: AppPrompts) -> None:
+        self.profile = profile
+        self.prompts = prompts
+        self.session: Session | None = None
+        self.engine: Engine | None = None
+        self.rows = Rows()
+        self.totals = Totals()
+        self._plan: Plan | None = None
+        self._make_session = make_session
+        self._lock = threading.Lock()
+        self._cancelled = False
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan to be reviewed; None before the first scan has ended and once it has been run."""
+        return self._plan
+
+    def make_plan(self) -> tuple[Plan, Rows, Totals]:
+        """Connect where needed, scan both sides, and load the rows. Blocks."""
+        session = self._open()
+        plan = session.make_plan(keep_equal=True)
+        rows = Rows(session.ledger.items(plan.plan_id, batch=5000))
+        return plan, rows, session.ledger.totals(plan.plan_id)
+
+    def _open(self) -> Session:
+        with self._lock:
+            if self._cancelled:
+                raise Cancelled("stopped before the end")
+            if self.session is None:
+                self.session = self._make_session()
+            return self.session
+
+    def accept(self, plan: Plan, rows: Rows, totals: Totals) -> None:
+        """Take over what ``make_plan`` has made."""
+        self._plan, self.rows, self.totals = plan, rows, totals
+
+    def item(self, row: int) -> Item | None:
+        """The full item of a row, from the ledger; None for a folder that is no item."""
+        if self.session is None or self._plan is None or row < 0:
+            return None
+        return self.session.ledger.item(self._plan.plan_id, self.rows.path(row))
+
+    def entry(self, row: int, side: int) -> Entry | None:
+        """One side of a row as it was listed (0 source, 1 target)."""
+        item = self.item(row)
+        if item is None:
+            return None
+        return item.target if side else item.source
+
+    def toggle(self, row: int) -> bool:
+        """Take a row and all below it out of the plan, or put it back in; returns whether it is in now."""
+        session, plan, rows = self.session, self._plan, self.rows
+        assert session is not None
+        assert plan is not None
+        included = not rows.is_in(row)
+        ledger = session.ledger
+        ledger.include(plan.plan_id, rows.path(row), included)
+        also = []
+        for above in rows.ancestors(row):
+            item = ledger.item(plan.plan_id, rows.path(above))
+            if item is not None:
+                also.append((above, item.included))
+        rows.set_included(row, included, also)
+        self.totals = ledger.totals(plan.plan_id)
+        return included
+
+    def start(self) -> Engine:
+        """Run the plan as it is included now. Blocks for as long as connecting may take."""
+        session, plan = self.session, self._plan
+        assert session is not None
+        assert plan is not None
+        self.engine = session.start(plan)
+        return self.engine
+
+    def spend(self) -> None:
+        """The plan has been run: only a new one can be."""
+        self._plan = None
+
+    @property
+    def running(self) -> bool:
+        return self.engine is not None and not self.engine.wait(0)
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the last run did not reach its end, so that its connections are not to be used again."""
+        return self.engine is not None and self.engine.summary.status not in ("ok", "partial", "drifted")
+
+    def cancel(self) -> None:
+        """Stop connecting, scanning or running, and give up on questions. For good."""
+        with self._lock:
+            self._cancelled = True
+            session = self.session
+        self.prompts.close()
+        if session is not None:
+            session.cancel()
+
+    def close(self) -> None:
+        """Cancel, and free everything. Blocks for as long as a run needs to stop."""
+        self.cancel()
+        if self.session is not None:
+            self.session.close()
