@@ -61,7 +61,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except BrokenPipeError:
         _silence_stdout()
-        _say("error: nobody reads the output any more")
         return 1
     except KeyboardInterrupt:
         _report("interrupted", as_json)
@@ -140,9 +139,9 @@ def _workers(text: str) -> int:
     """The number, 0 for automatic."""
     if text == "auto":
         return 0
-    if text.isdecimal() and 1 <= int(text) <= 256:
+    if text.isdecimal() and 1 <= int(text) <= 64:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number from 1 to 256")
+    raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number from 1 to 64")
 
 
 def _sync(arguments: list[str]) -> int:

@@ -19,7 +19,7 @@ from tui_sync.batch import run_batch
 from tui_sync.batch.display import Live, Plain, display, snapshot_text
 from tui_sync.batch.output import JsonOutput, TextOutput, lossless, totals_text
 from tui_sync.batch.prompts import RefusingPrompts
-from tui_sync.connectors.base import Endpoint, HostKey
+from tui_sync.connectors.base import Endpoint
 from tui_sync.errors import Cancelled, LedgerError, LoginRefused, NotFound, PairLocked, TuiSyncError
 from tui_sync.model import (
     Action,
@@ -387,24 +387,12 @@ def test_nothing_to_do_is_said_so() -> None:
 
 
 def test_a_secret_is_refused_with_the_key_to_set() -> None:
-    prompts = RefusingPrompts([])
+    prompts = RefusingPrompts()
     with pytest.raises(LoginRefused, match='password = "env:NAME"') as refused:
         prompts.secret("me@host", "Password: ")
     assert refused.value.exit_code == 7
     with pytest.raises(LoginRefused, match="set passphrase in the profile"):
         prompts.secret("me@host", "Passphrase for key id_ed25519")
-
-
-def test_an_unknown_host_key_is_refused_with_the_command_that_trusts_it() -> None:
-    side = Endpoint("sftp://h:22/", "sftp", "/", "h", 2222, options={"known_hosts": "/my hosts"})
-    prompts = RefusingPrompts([side])
-    line = "[h]:2222 ssh-ed25519 AAAA"
-    assert prompts.trust("h", HostKey("[h]:2222", "ssh-ed25519", "SHA256:abc", line)) is False
-    assert prompts.trust("x", HostKey("x", "ssh-ed25519", "SHA256:def", "x ssh-ed25519 BBBB")) is False
-    first, second = prompts.hints()
-    assert "SHA256:abc" in first
-    assert "echo '[h]:2222 ssh-ed25519 AAAA' >> '/my hosts'" in first
-    assert ">> ~/.ssh/known_hosts" in second
 
 
 class Terminal(io.StringIO):

@@ -42,9 +42,8 @@ def run_batch(
     more: then the run has been cancelled.
     """
     out, err = stdout or sys.stdout, stderr or sys.stderr
-    prompts = RefusingPrompts((profile.source, profile.target))
     with Stops() as stops:
-        session = Session(profile, prompts=prompts, state_dir=state_dir)
+        session = Session(profile, prompts=RefusingPrompts(), state_dir=state_dir)
         shown = display(err, out, as_json=as_json, quiet=quiet)
         output = JsonOutput(shown.write) if as_json else TextOutput(shown.write, quiet=quiet)
         try:
@@ -52,8 +51,6 @@ def run_batch(
         finally:
             shown.close()
             session.close()
-            for hint in prompts.hints():
-                shown.say(hint)
 
 
 class _Batch:
@@ -113,11 +110,13 @@ class _Batch:
         engine = self._session.start(plan, ended)
         try:
             self._follow(engine, ended)
-        except BaseException:
-            # Nobody reads stdout any more, or a bug here: no run may go on unobserved.
+        except BaseException as error:
+            # No run may go on unobserved, not even after a bug here.
             engine.cancel()
             while not engine.wait(_POLL_S):
                 ended.take()
+            if isinstance(error, BrokenPipeError):
+                self._display.say("error: nobody reads the output any more: the run was stopped")
             raise
         if engine.error is not None:
             self._tell(engine.error)
