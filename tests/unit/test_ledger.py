@@ -486,9 +486,10 @@ def test_a_file_left_open_to_others_is_closed_to_them(tmp_path: Path) -> None:
 
 def test_each_ledger_has_a_tag_of_its_own_and_keeps_it(tmp_path: Path) -> None:
     tags = []
-    for pair in ("one", "two", "one"):
-        ledger = open_ledger(pair, source="s", target="t", state_dir=tmp_path)
+    for pair, source in (("one", "s\udcff"), ("two", "s"), ("one", "")):
+        ledger = open_ledger(pair, source=source, target="t", state_dir=tmp_path)
         tags.append(ledger.tag)
+        assert (ledger.source, ledger.target) == ("s\udcff" if pair == "one" else "s", "t")
         assert ledger.path == tmp_path / "ledgers" / f"{pair}.sqlite"
         ledger.close()
     assert tags[0] == tags[2] != tags[1]

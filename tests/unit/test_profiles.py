@@ -187,6 +187,8 @@ def test_a_byte_order_mark_does_no_harm(file: Path) -> None:
         (SIDES + "[sync]\ntransform = 'zip'", "sync.transform", "none, gzip"),
         (SIDES + "[sync]\nexclude = '*.tmp'", "sync.exclude", "must be a list of patterns"),
         (SIDES + "[sync]\ninclude = ['a', 1]", "sync.include", "must be a list of patterns"),
+        (SIDES + "[sync]\nexclude = ['*.tmp', '']", "the exclude pattern “”", "correct or remove it"),
+        (SIDES + "[sync]\ninclude = ['# note']", "the include pattern “# note”", "correct or remove it"),
         (SIDES + "[sync]\nworkers = 0", "sync.workers", "from 1 to 64"),
         (SIDES + "[sync]\nworkers = -3", "sync.workers", "from 1 to 64"),
         (SIDES + "[sync]\nworkers = 65", "sync.workers", "from 1 to 64"),

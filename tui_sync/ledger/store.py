@@ -71,7 +71,10 @@ def _ledger_dir(state_dir: Path | None) -> Path:
 
 
 class Ledger:
-    """``tag``, 8 hexadecimal digits drawn at creation, marks this ledger's temporary files on the target."""
+    """``tag``, 8 hexadecimal digits drawn at creation, marks this ledger's temporary files on the target.
+
+    ``source`` and ``target`` are the URLs of the pair, as they were at creation.
+    """
 
     def __init__(self, path: Path, *, source: str, target: str) -> None:
         self.path = path
@@ -84,7 +87,11 @@ class Ledger:
             writer = schema.connect(path)
             try:
                 schema.prepare(writer, path, meta)
-                tag = writer.execute("SELECT value FROM meta WHERE key = 'tag'").fetchone()
+                with _decoded(path):
+                    found = dict(writer.execute("SELECT key, value FROM meta"))
+                    self.tag: str = found["tag"].decode("ascii")
+                    self.source: str = rows.blob_to_text(found["source"])
+                    self.target: str = rows.blob_to_text(found["target"])
                 reader = schema.connect(path)
             except BaseException:
                 writer.close()
@@ -93,8 +100,6 @@ class Ledger:
         self._read_lock = threading.Lock()
         self._writer = writer
         self._reader = reader
-        with _decoded(path):
-            self.tag: str = tag[0].decode("ascii")
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the pair for one run. Raises PairLocked, naming the holder, where another run holds it."""
@@ -248,8 +253,7 @@ class Ledger:
             found = db.execute(
                 """SELECT action, count(*),
                           coalesce(sum(s_size >> 20), 0), coalesce(sum(s_size & 0xFFFFF), 0),
-                          coalesce(sum(t_size >> 20) FILTER (WHERE t_kind = 'file'), 0),
-                          coalesce(sum(t_size & 0xFFFFF) FILTER (WHERE t_kind = 'file'), 0)
+                          coalesce(sum(t_size >> 20), 0), coalesce(sum(t_size & 0xFFFFF), 0)
                    FROM items INDEXED BY items_work
                    WHERE plan_id = ? AND action <> 'skip' AND included = 1 GROUP BY action""",
                 (plan_id,),

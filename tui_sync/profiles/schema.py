@@ -26,6 +26,7 @@ from tui_sync.model import (
     WriteMode,
 )
 from tui_sync.names import printable
+from tui_sync.planning.filters import Filters
 from tui_sync.profiles import urls, values
 from tui_sync.profiles.secrets import check_reference, secret
 
@@ -180,6 +181,10 @@ def read(raw: Mapping[str, object], *, file: str, base: Path) -> tuple[Endpoint,
         urls.check_apart(source_at, target_at)
     except ValueError as error:
         raise ProfileError(f"{file}: {error}") from None
+    try:
+        Filters(model.sync.include, model.sync.exclude)
+    except UsageError as error:
+        raise ProfileError(f"{file}: in [sync], {error}") from None
     return source, target, SyncOptions(**{key: getattr(model.sync, key) for key in _Sync.model_fields})
 
 
