@@ -77,10 +77,12 @@ def store(
     block: int = 65_536,
 ) -> Entry:
     """One file by the whole way of an upload."""
-    upload = connector.writer().upload(path, temporary=names.temporary(path, TAG), size=len(data))
+    upload = connector.writer().upload(
+        path, temporary=names.temporary(path, TAG), size=len(data), mtime_ns=mtime_ns, mode=mode
+    )
     for offset in range(0, len(data), block):
         upload.write(offset, data[offset : offset + block])
-    upload.finish(mtime_ns=mtime_ns, mode=mode)
+    upload.finish()
     return upload.publish(replace=replace)
 
 

@@ -16,7 +16,9 @@ CALLS: dict[str, Callable[[Reader, Writer], object]] = {
     "list_dir": lambda reader, writer: reader.list_dir(""),
     "stat": lambda reader, writer: reader.stat("file"),
     "open": lambda reader, writer: reader.open("file"),
-    "upload": lambda reader, writer: writer.upload("x", temporary=names.temporary("x", TAG), size=1),
+    "upload": lambda reader, writer: writer.upload(
+        "x", temporary=names.temporary("x", TAG), size=1, mtime_ns=None, mode=None
+    ),
     "make_dir": lambda reader, writer: writer.make_dir("x", mode=None),
     "set_attributes": lambda reader, writer: writer.set_attributes("file", mtime_ns=1, mode=None),
     "remove_file": lambda reader, writer: writer.remove_file("file"),
@@ -42,7 +44,9 @@ def test_after_close_every_call_tells_that_the_connection_is_lost(
 def test_close_ends_reading_and_writing(place: Place, connector: Connector) -> None:
     place.put("large", content(8_000_000))
     download = connector.reader().open("large")
-    upload = connector.writer().upload("new", temporary=names.temporary("new", TAG), size=None)
+    upload = connector.writer().upload(
+        "new", temporary=names.temporary("new", TAG), size=None, mtime_ns=None, mode=None
+    )
     blocks = download.blocks()
     next(blocks)
     connector.close()
@@ -59,7 +63,7 @@ def test_close_ends_reading_and_writing(place: Place, connector: Connector) -> N
 def _write_on(upload: Upload) -> None:
     for number in range(1_000):
         upload.write(number * 65_536, bytes(65_536))
-    upload.finish(mtime_ns=None, mode=None)
+    upload.finish()
 
 
 def test_one_connection_ends_without_the_other(place: Place, connector: Connector) -> None:

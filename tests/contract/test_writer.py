@@ -28,9 +28,11 @@ def test_a_file_arrives_whole(place: Place, connector: Connector, size: int) -> 
 def test_finish_and_publish_tell_size_time_and_mode(connector: Connector) -> None:
     reader = connector.reader()
     features = reader.features
-    upload = connector.writer().upload("file", temporary=names.temporary("file", TAG), size=3)
+    upload = connector.writer().upload(
+        "file", temporary=names.temporary("file", TAG), size=3, mtime_ns=MTIME + 123_456_789, mode=0o604
+    )
     upload.write(0, b"new")
-    staged = upload.finish(mtime_ns=MTIME + 123_456_789, mode=0o604)
+    staged = upload.finish()
     published = upload.publish(replace=False)
     for entry in (staged, published, reader.stat("file")):
         assert entry.size == 3
@@ -66,12 +68,14 @@ def test_blocks_in_any_order(place: Place, connector: Connector) -> None:
     if not connector.reader().features.random_write:
         pytest.skip("blocks in order only")
     data = content(2_000_000)
-    upload = connector.writer().upload("file", temporary=names.temporary("file", TAG), size=len(data))
+    upload = connector.writer().upload(
+        "file", temporary=names.temporary("file", TAG), size=len(data), mtime_ns=None, mode=None
+    )
     offsets = list(range(0, len(data), 77_777))
     random.Random(7).shuffle(offsets)
     for offset in offsets:
         upload.write(offset, data[offset : offset + 77_777])
-    assert upload.finish(mtime_ns=None, mode=None).size == len(data)
+    assert upload.finish().size == len(data)
     upload.publish(replace=False)
     assert place.read("file") == data
 
@@ -80,29 +84,35 @@ def test_blocks_from_many_threads(place: Place, connector: Connector) -> None:
     if not connector.reader().features.random_write:
         pytest.skip("blocks in order only")
     data = content(2_000_000)
-    upload = connector.writer().upload("file", temporary=names.temporary("file", TAG), size=None)
+    upload = connector.writer().upload(
+        "file", temporary=names.temporary("file", TAG), size=None, mtime_ns=None, mode=None
+    )
     with ThreadPoolExecutor(8) as pool:
         parts = range(0, len(data), 50_000)
         list(pool.map(lambda offset: upload.write(offset, data[offset : offset + 50_000]), parts))
-    upload.finish(mtime_ns=None, mode=None)
+    upload.finish()
     upload.publish(replace=False)
     assert place.read("file") == data
 
 
 @pytest.mark.parametrize("wrap", [bytes, bytearray, memoryview], ids=["bytes", "bytearray", "memoryview"])
 def test_any_kind_of_buffer(place: Place, connector: Connector, wrap: type) -> None:
-    upload = connector.writer().upload("file", temporary=names.temporary("file", TAG), size=5)
+    upload = connector.writer().upload(
+        "file", temporary=names.temporary("file", TAG), size=5, mtime_ns=None, mode=None
+    )
     upload.write(0, wrap(b"12345"))
-    upload.finish(mtime_ns=None, mode=None)
+    upload.finish()
     upload.publish(replace=False)
     assert place.read("file") == b"12345"
 
 
 def test_nothing_is_visible_before_publish(place: Place, connector: Connector) -> None:
     reader = connector.reader()
-    upload = connector.writer().upload("file", temporary=names.temporary("file", TAG), size=3)
+    upload = connector.writer().upload(
+        "file", temporary=names.temporary("file", TAG), size=3, mtime_ns=MTIME, mode=0o644
+    )
     upload.write(0, b"new")
-    upload.finish(mtime_ns=MTIME, mode=0o644)
+    upload.finish()
     assert "file" not in place.children("")
     with pytest.raises(NotFound):
         reader.stat("file")
@@ -115,9 +125,11 @@ def test_nothing_is_visible_before_publish(place: Place, connector: Connector) -
 
 def test_the_old_file_stays_until_publish_replaces_it(place: Place, connector: Connector) -> None:
     place.put("file", b"old")
-    upload = connector.writer().upload("file", temporary=names.temporary("file", TAG), size=3)
+    upload = connector.writer().upload(
+        "file", temporary=names.temporary("file", TAG), size=3, mtime_ns=MTIME, mode=0o644
+    )
     upload.write(0, b"new")
-    upload.finish(mtime_ns=MTIME, mode=0o644)
+    upload.finish()
     assert place.read("file") == b"old"
     upload.publish(replace=True)
     assert place.read("file") == b"new"
@@ -126,9 +138,11 @@ def test_the_old_file_stays_until_publish_replaces_it(place: Place, connector: C
 
 @pytest.mark.parametrize("what", ["file", "directory", "symlink"])
 def test_publish_without_replace_leaves_what_is_there(place: Place, connector: Connector, what: str) -> None:
-    upload = connector.writer().upload("name", temporary=names.temporary("name", TAG), size=3)
+    upload = connector.writer().upload(
+        "name", temporary=names.temporary("name", TAG), size=3, mtime_ns=MTIME, mode=0o644
+    )
     upload.write(0, b"new")
-    upload.finish(mtime_ns=MTIME, mode=0o644)
+    upload.finish()
     if what == "file":
         place.put("name", b"old")
     elif what == "directory":
@@ -145,8 +159,10 @@ def test_publish_without_replace_leaves_what_is_there(place: Place, connector: C
 
 def test_a_directory_is_never_replaced_by_a_file(place: Place, connector: Connector) -> None:
     place.put("name/inner", b"old")
-    upload = connector.writer().upload("name", temporary=names.temporary("name", TAG), size=0)
-    upload.finish(mtime_ns=MTIME, mode=0o644)
+    upload = connector.writer().upload(
+        "name", temporary=names.temporary("name", TAG), size=0, mtime_ns=MTIME, mode=0o644
+    )
+    upload.finish()
     with pytest.raises(StorageError):
         upload.publish(replace=True)
     upload.abort()
@@ -155,7 +171,9 @@ def test_a_directory_is_never_replaced_by_a_file(place: Place, connector: Connec
 
 
 def test_publish_before_finish_is_refused(place: Place, connector: Connector) -> None:
-    upload = connector.writer().upload("file", temporary=names.temporary("file", TAG), size=3)
+    upload = connector.writer().upload(
+        "file", temporary=names.temporary("file", TAG), size=3, mtime_ns=None, mode=None
+    )
     upload.write(0, b"new")
     with pytest.raises(StorageError):
         upload.publish(replace=True)
@@ -166,10 +184,12 @@ def test_publish_before_finish_is_refused(place: Place, connector: Connector) ->
 @pytest.mark.parametrize("finished", [False, True])
 def test_abort_leaves_nothing(place: Place, connector: Connector, finished: bool) -> None:
     place.put("file", b"old")
-    upload = connector.writer().upload("file", temporary=names.temporary("file", TAG), size=3)
+    upload = connector.writer().upload(
+        "file", temporary=names.temporary("file", TAG), size=3, mtime_ns=MTIME, mode=0o644
+    )
     upload.write(0, b"new")
     if finished:
-        upload.finish(mtime_ns=MTIME, mode=0o644)
+        upload.finish()
     upload.abort()
     upload.abort()
     assert place.children("") == {"file"}
@@ -177,9 +197,11 @@ def test_abort_leaves_nothing(place: Place, connector: Connector, finished: bool
 
 
 def test_abort_after_publish_does_nothing(place: Place, connector: Connector) -> None:
-    upload = connector.writer().upload("file", temporary=names.temporary("file", TAG), size=3)
+    upload = connector.writer().upload(
+        "file", temporary=names.temporary("file", TAG), size=3, mtime_ns=MTIME, mode=0o644
+    )
     upload.write(0, b"new")
-    upload.finish(mtime_ns=MTIME, mode=0o644)
+    upload.finish()
     upload.publish(replace=False)
     upload.abort()
     assert place.read("file") == b"new"
@@ -221,9 +243,9 @@ def test_odd_names(place: Place, connector: Connector, name: str) -> None:
 def test_no_parent_is_made_silently(place: Place, connector: Connector) -> None:
     writer = connector.writer()
     with pytest.raises(NotFound):
-        writer.upload("no/file", temporary=names.temporary("no/file", TAG), size=0).finish(
-            mtime_ns=None, mode=None
-        )
+        writer.upload(
+            "no/file", temporary=names.temporary("no/file", TAG), size=0, mtime_ns=None, mode=None
+        ).finish()
     with pytest.raises(NotFound):
         writer.make_dir("no/folder", mode=None)
     assert place.children("") == set()
@@ -386,9 +408,11 @@ def test_one_winner_where_many_publish_one_name(place: Place, connector: Connect
     writer = connector.writer()
     uploads = []
     for number in range(8):
-        upload = writer.upload("name", temporary=names.temporary("name", f"{number:08x}"), size=1)
+        upload = writer.upload(
+            "name", temporary=names.temporary("name", f"{number:08x}"), size=1, mtime_ns=None, mode=None
+        )
         upload.write(0, b"%d" % number)
-        upload.finish(mtime_ns=None, mode=None)
+        upload.finish()
         uploads.append(upload)
 
     def publish(number: int) -> int | None:

@@ -132,9 +132,9 @@ class Upload(Protocol):
         full. An error of an earlier block may surface here or in ``finish``. ``data`` is not changed by the
         caller afterwards."""
 
-    def finish(self, *, mtime_ns: int | None, mode: int | None) -> Entry:
-        """Wait until all is acknowledged and durable, set the attributes, and return what the storage now
-        says of the staged file."""
+    def finish(self) -> Entry:
+        """Wait until all is acknowledged and durable, with the attributes set, and return what the storage
+        now says of the staged file."""
 
     def publish(self, *, replace: bool) -> Entry:
         """Make the staged file visible under its final name in one step, and return it as the storage shows
@@ -174,8 +174,11 @@ class Reader(Protocol):
 class Writer(Protocol):
     """The side of a connector that changes the storage. Parents are never made silently."""
 
-    def upload(self, path: str, *, temporary: str, size: int | None) -> Upload:
-        """Begin a file of ``size`` bytes (None: unknown). ``temporary`` is the path to stage it under, in the
+    def upload(
+        self, path: str, *, temporary: str, size: int | None, mtime_ns: int | None, mode: int | None
+    ) -> Upload:
+        """Begin a file of ``size`` bytes (None: unknown) that is to have these attributes, as far as the
+        storage can keep them (None: its own choice). ``temporary`` is the path to stage it under, in the
         same directory; anything already there is ours and replaced. Storage that publishes on its own terms
         (S3) ignores it; direct writing passes ``temporary == path``."""
 

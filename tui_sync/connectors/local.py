@@ -307,7 +307,9 @@ class LocalWriter:
     def __init__(self, tree: _Tree) -> None:
         self._tree = tree
 
-    def upload(self, path: str, *, temporary: str, size: int | None) -> LocalUpload:
+    def upload(
+        self, path: str, *, temporary: str, size: int | None, mtime_ns: int | None, mode: int | None
+    ) -> LocalUpload:
         name, stage = (
             names.check_path(path).rpartition("/")[2],
             names.check_path(temporary).rpartition("/")[2],
@@ -325,7 +327,9 @@ class LocalWriter:
                     with suppress(FileNotFoundError):
                         os.unlink(stage, dir_fd=fd)
                     handle = _Handle(os.open(stage, _STAGE, 0o600, dir_fd=fd))
-        return LocalUpload(self._tree, path, temporary, directory, handle, taken=taken)
+        return LocalUpload(
+            self._tree, path, temporary, directory, handle, taken=taken, mtime_ns=mtime_ns, mode=mode
+        )
 
     def make_dir(self, path: str, *, mode: int | None) -> None:
         with self._tree.call("make the folder", path):
@@ -376,9 +380,20 @@ class LocalUpload:
     """A new local file, under its temporary name until it is published."""
 
     def __init__(
-        self, tree: _Tree, path: str, temporary: str, directory: _Handle, handle: _Handle, *, taken: bool
+        self,
+        tree: _Tree,
+        path: str,
+        temporary: str,
+        directory: _Handle,
+        handle: _Handle,
+        *,
+        taken: bool,
+        mtime_ns: int | None,
+        mode: int | None,
     ) -> None:
         self._tree = tree
+        self._mtime_ns = mtime_ns
+        self._mode = mode
         self._path = path
         self._temporary = temporary
         self._name = path.rpartition("/")[2]
@@ -401,7 +416,8 @@ class LocalUpload:
                 done += os.pwrite(fd, view[done : done + BLOCK], offset + done)
                 self._tree.check_open()
 
-    def finish(self, *, mtime_ns: int | None, mode: int | None) -> Entry:
+    def finish(self) -> Entry:
+        mtime_ns, mode = self._mtime_ns, self._mode
         with self._tree.call("write", self._path), self._handle.use() as fd:
             bits = 0o666 & ~self._tree.umask if mode is None else mode
             _as_far_as_possible(lambda: os.fchmod(fd, bits & 0o777))

@@ -286,8 +286,19 @@ class MemoryDownload:
 class MemoryUpload:
     """The Upload of a MemoryWriter."""
 
-    def __init__(self, connector: MemoryConnector, path: str, temporary: str, *, replaces: bool) -> None:
+    def __init__(
+        self,
+        connector: MemoryConnector,
+        path: str,
+        temporary: str,
+        *,
+        replaces: bool,
+        mtime_ns: int | None,
+        mode: int | None,
+    ) -> None:
         self._connector = connector
+        self._mtime_ns = mtime_ns
+        self._mode = mode
         self._path = path
         self._temporary = temporary
         self._replaces = replaces
@@ -316,12 +327,12 @@ class MemoryUpload:
                 stored.extend(bytes(offset - len(stored)))
             stored[offset : offset + len(data)] = data
 
-    def finish(self, *, mtime_ns: int | None, mode: int | None) -> Entry:
+    def finish(self) -> Entry:
         there = self._connector
         there.begin("finish", self._path, write=True)
         with there.lock:
             self._check_running()
-            _set(there, self._node, mtime_ns, 0o644 if mode is None else mode)
+            _set(there, self._node, self._mtime_ns, 0o644 if self._mode is None else self._mode)
             self._finished = True
             return there.entry(self._temporary)
 
@@ -373,7 +384,9 @@ class MemoryWriter:
     def __init__(self, connector: MemoryConnector) -> None:
         self._connector = connector
 
-    def upload(self, path: str, *, temporary: str, size: int | None) -> MemoryUpload:
+    def upload(
+        self, path: str, *, temporary: str, size: int | None, mtime_ns: int | None, mode: int | None
+    ) -> MemoryUpload:
         there = self._connector
         there.begin("upload", path, write=True)
         names.check_path(path)
@@ -384,7 +397,9 @@ class MemoryWriter:
             old = there.nodes.get(temporary)
             if old is not None and old.kind is Kind.DIRECTORY:
                 raise StorageError(f"“{names.printable(temporary)}” is a folder")
-            return MemoryUpload(there, path, temporary, replaces=path in there.nodes)
+            return MemoryUpload(
+                there, path, temporary, replaces=path in there.nodes, mtime_ns=mtime_ns, mode=mode
+            )
 
     def make_dir(self, path: str, *, mode: int | None) -> None:
         there = self._connector

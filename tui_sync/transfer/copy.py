@@ -87,7 +87,9 @@ class Copier:
             preconditions.check_source(planned, download.entry, "since the plan was made")
             temporary = item.path if direct else names.temporary(item.path, self._tag)
             size = planned.size if self._transform.identity else None
-            upload = self._writer.upload(item.path, temporary=temporary, size=size)
+            upload = self._writer.upload(
+                item.path, temporary=temporary, size=size, mtime_ns=planned.mtime_ns, mode=planned.mode
+            )
             try:
                 return self._fill(item, planned, download, upload, slot)
             except BaseException:
@@ -104,7 +106,7 @@ class Copier:
                 state.update(block)
         self._check_source_unchanged(planned, download, slot)
         slot.phase = "verify"
-        staged = upload.finish(mtime_ns=planned.mtime_ns, mode=planned.mode)
+        staged = upload.finish()
         if staged.size != sent:
             raise VerifyFailed(f"{sent} bytes were sent but the target holds {staged.size}")
         reached = Verify.SIZE

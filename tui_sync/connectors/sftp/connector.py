@@ -179,8 +179,10 @@ class SftpWriter:
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
 
-    def upload(self, path: str, *, temporary: str, size: int | None) -> Upload:
-        return SftpUpload(self._remote, path, temporary)
+    def upload(
+        self, path: str, *, temporary: str, size: int | None, mtime_ns: int | None, mode: int | None
+    ) -> Upload:
+        return SftpUpload(self._remote, path, temporary, mtime_ns=mtime_ns, mode=mode)
 
     def make_dir(self, path: str, *, mode: int | None) -> None:
         full = self._remote.full(path)

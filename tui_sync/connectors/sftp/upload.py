@@ -34,8 +34,13 @@ _FULL = 1 << 20
 class SftpUpload:
     """See ``base.Upload``. Keeps its session until it is published or aborted."""
 
-    def __init__(self, remote: Remote, path: str, temporary: str) -> None:
+    def __init__(
+        self, remote: Remote, path: str, temporary: str, *, mtime_ns: int | None, mode: int | None
+    ) -> None:
         self._remote = remote
+        self._wanted = wire.Attributes(
+            permissions=_DEFAULT_MODE if mode is None else mode & 0o777, times=times_of(mtime_ns)
+        )
         self._path = path
         self._temporary = temporary
         self._full = remote.full(temporary)
@@ -63,16 +68,13 @@ class SftpUpload:
         for start in range(0, len(view), limit):
             self._write(offset + start, view[start : start + limit])
 
-    def finish(self, *, mtime_ns: int | None, mode: int | None) -> Entry:
+    def finish(self) -> Entry:
         with self._lock:
             while self._acks:
                 self._acknowledge(self._acks.popleft())
             self._raise_failure()
         handle = self._opened()
-        session, full = self._session, self._full
-        wanted = wire.Attributes(
-            permissions=_DEFAULT_MODE if mode is None else mode & 0o777, times=times_of(mtime_ns)
-        )
+        session, full, wanted = self._session, self._full, self._wanted
         # One round trip: the draft has requests on one file answered as if sent one by one (section 6).
         synced = None
         if session.offers(wire.FSYNC):
