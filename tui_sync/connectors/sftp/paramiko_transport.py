@@ -6,17 +6,22 @@ import contextlib
 import logging
 import shlex
 import socket
+import struct
 import threading
+import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import paramiko
+from paramiko.buffered_pipe import BufferedPipe, PipeTimeout
 from paramiko.common import MSG_SERVICE_REQUEST
 
 from tui_sync.connectors.base import Buffer, HostKey
 from tui_sync.connectors.sftp import known_hosts
 from tui_sync.connectors.sftp.login import Login
 from tui_sync.connectors.sftp.paramiko_login import authenticate
+from tui_sync.connectors.sftp.wire import MAX_PACKET
 from tui_sync.errors import (
     ChangedHostKey,
     ConnectError,
@@ -34,11 +39,162 @@ _KEEPALIVE_S = 15
 _STALL_S = 60.0
 # More than a session ever asks for at once, so that the server can always answer.
 _WINDOW = 16 << 20
-_PACKET = 32 << 10
+_PACKET = 255 << 10
+_BUFFER = 256 << 10
+_SWARM = 4 << 10
 _PREFERRED_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr")
 _USERAUTH = b"\0\0\0\x0cssh-userauth"
 _ASK_FOR_USERAUTH = bytes([MSG_SERVICE_REQUEST]) + _USERAUTH
 _REFUSED_CIPHERS = ("3des-cbc",)
+
+
+class PacketPipe:
+    """Takes the place of a paramiko channel's input buffer: wakes the reader for whole SFTP packets only.
+
+    paramiko's own wakes it for each of the dozens of SSH packets that one block comes in, and moves all the
+    bytes behind those that were read. Has the methods that ``paramiko.Channel`` uses.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._packets: deque[bytes] = deque()
+        self._parts: list[bytes] = []
+        self._have = 0
+        self._want = 0
+        self._closed = False
+        self._event: threading.Event | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Only ever called by the transport's one thread."""
+        packets: list[bytes] = []
+        while data:
+            if not self._want:
+                head = b"".join((*self._parts, data[:4]))[:4]
+                if len(head) == 4:
+                    length = 4 + int.from_bytes(head, "big")
+                    # What claims to be longer is not waited for: the session will refuse it.
+                    self._want = length if length <= MAX_PACKET + 4 else self._have + len(data)
+            missing = self._want - self._have
+            if not self._want or len(data) < missing:
+                self._parts.append(data)
+                self._have += len(data)
+                break
+            self._parts.append(data[:missing])
+            packets.append(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
+            self._parts, self._have, self._want = [], 0, 0
+            data = data[missing:]
+        if packets:
+            with self._changed:
+                self._packets += packets
+                if self._event is not None:
+                    self._event.set()
+                self._changed.notify_all()
+
+    def read(self, nbytes: int, timeout: float | None = None) -> bytes:
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._packets or self._closed, timeout):
+                raise PipeTimeout
+            if not self._packets:
+                return b""
+            first = self._packets.popleft()
+            if len(first) > nbytes:
+                self._packets.appendleft(first[nbytes:])
+                return first[:nbytes]
+            # Acknowledgements come in swarms.
+            several, total = [first], len(first)
+            while self._packets and total + len(self._packets[0]) <= min(nbytes, _SWARM):
+                several.append(self._packets.popleft())
+                total += len(several[-1])
+            if self._event is not None and not self._packets and not self._closed:
+                self._event.clear()
+            return first if len(several) == 1 else b"".join(several)
+
+    def read_ready(self) -> bool:
+        return bool(self._packets)
+
+    def empty(self) -> bytes:
+        with self._changed:
+            everything = b"".join(self._packets)
+            self._packets.clear()
+            return everything
+
+    def set_event(self, event: threading.Event) -> None:
+        with self._changed:
+            self._event = event
+            if self._packets or self._closed:
+                event.set()
+            else:
+                event.clear()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            if self._event is not None:
+                self._event.set()
+            self._changed.notify_all()
+
+    def __len__(self) -> int:
+        return sum(len(packet) for packet in self._packets)
+
+
+class BufferedSocket:
+    """The socket as paramiko uses it, with fewer system calls: reads through a buffer, and time-outs by the
+    kernel instead of a poll before every call. A send that gets nowhere for a minute fails."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._buffer = bytearray(_BUFFER)
+        self._view = memoryview(self._buffer)
+        self._start = 0
+        self._end = 0
+        self._moved = time.monotonic()
+
+    @property
+    def _closed(self) -> bool:
+        return self._connection.fileno() < 0
+
+    def settimeout(self, seconds: float | None) -> None:
+        value = struct.pack("ll", *divmod(round((seconds or 0) * 1_000_000), 1_000_000))
+        try:
+            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+        except OSError:
+            self._connection.settimeout(seconds)
+        else:
+            self._connection.settimeout(None)
+
+    def recv(self, limit: int) -> bytes:
+        if self._start == self._end:
+            try:
+                self._end = self._connection.recv_into(self._buffer)
+            except BlockingIOError:
+                raise TimeoutError from None
+            self._start = 0
+        begin = self._start
+        self._start = min(self._end, begin + limit)
+        return bytes(self._view[begin : self._start])
+
+    def send(self, data: Buffer) -> int:
+        try:
+            sent = self._connection.send(data)
+        except (BlockingIOError, TimeoutError):
+            if time.monotonic() - self._moved > _STALL_S:
+                raise ConnectionAbortedError from None
+            raise TimeoutError from None
+        self._moved = time.monotonic()
+        return sent
+
+    def close(self) -> None:
+        # Closing alone does not wake a thread that waits in recv.
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._connection.close()
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def getpeername(self) -> object:
+        return self._connection.getpeername()
 
 
 class ParamikoChannel:
@@ -46,6 +202,8 @@ class ParamikoChannel:
 
     def __init__(self, channel: paramiko.Channel) -> None:
         self._channel = channel
+        if isinstance(channel.in_buffer, BufferedPipe) and not len(channel.in_buffer):
+            channel.in_buffer = PacketPipe()  # type: ignore[assignment]
 
     def send(self, buffers: Sequence[Buffer], timeout: float) -> None:
         data = memoryview(buffers[0] if len(buffers) == 1 else b"".join(buffers))
@@ -93,6 +251,7 @@ class ParamikoTransport:
         except (paramiko.SSHException, OSError, EOFError) as error:
             self.close()
             raise ConnectionLost(f"the connection was lost: {_reason(error)}") from None
+        stream = ParamikoChannel(channel)
         # paramiko waits for the answer without end.
         watchdog = threading.Timer(_CONNECT_S, channel.close)
         watchdog.daemon = True
@@ -106,7 +265,7 @@ class ParamikoTransport:
             raise NotSupported("the server does not offer SFTP to this user") from None
         finally:
             watchdog.cancel()
-        return ParamikoChannel(channel)
+        return stream
 
     def close(self) -> None:
         # A thread that sits in a send or receive comes back at once only from a socket shut down.
