@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -238,7 +238,7 @@ class Session:
             connector.close()
 
 
-def _nothing() -> Iterator[Scanned]:
+def _nothing() -> Generator[Scanned, None, None]:
     yield from ()
 
 
