@@ -218,6 +218,7 @@ def _demo(arguments: list[str]) -> int:
     )
     _add_batch_options(parser)
     parser.add_argument("--keep", action="store_true", help="leave the temporary folder in place")
+    parser.add_argument("--conflict", action="store_true", help="with a conflict: the plan is refused")
     parser.add_argument("--size", default="200M", metavar="SIZE", help="size of the large file (200M)")
     args = parser.parse_args(arguments)
     headless = args.batch or args.dry_run or args.json
@@ -235,6 +236,7 @@ def _demo(arguments: list[str]) -> int:
     return run_demo(
         size=size,
         keep=args.keep,
+        conflict=args.conflict,
         headless=headless,
         dry_run=args.dry_run,
         as_json=args.json,

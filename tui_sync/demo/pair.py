@@ -39,8 +39,9 @@ _AWKWARD = (
 )
 
 
-def make_pair(source: Path, target: Path, *, size: int) -> None:
-    """Fill two new folders. ``size`` is that of the large file, which only the source has.
+def make_pair(source: Path, target: Path, *, size: int, conflict: bool = False) -> None:
+    """Fill two new folders. ``size`` is that of the large file, which only the source has. ``conflict`` adds
+    a path that is a file on one side and a folder on the other, for which a plan is refused.
 
     Needs ``size`` bytes and a little more, and as much again once it is synced. Raises NoSpace.
     """
@@ -50,6 +51,8 @@ def make_pair(source: Path, target: Path, *, size: int) -> None:
     pair.only_on_source()
     pair.only_on_target()
     pair.left_alone()
+    if conflict:
+        pair.conflict()
     (source / "video").mkdir()
     make_large(source / "video" / "ridge-timelapse.mp4", size=size)
     pair.settle()
@@ -100,6 +103,10 @@ class _Pair:
         self._put(self._source, "data/half written.tmp", self._bytes(500), days=1)
         self._put(self._source, ".cache/thumbnails.db", self._bytes(9_000), days=1)
         os.symlink("docs/handbook.txt", self._source / "latest handbook")
+
+    def conflict(self) -> None:
+        self._put(self._source, "docs/minutes", b"all minutes in one file\n", days=4)
+        self._put(self._target, "docs/minutes/2019.txt", b"one file per year\n", days=90)
 
     def settle(self) -> None:
         """Give the folders times of their own: making what is in them has changed those."""

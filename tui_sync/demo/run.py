@@ -26,8 +26,9 @@ _SPARE = 50 * 1024 * 1024
 def run_demo(
     *,
     size: int,
-    keep: bool,
     headless: bool,
+    keep: bool = False,
+    conflict: bool = False,
     dry_run: bool = False,
     as_json: bool = False,
     quiet: bool = False,
@@ -41,7 +42,7 @@ def run_demo(
         target.mkdir()
         _need_space(folder, size)
         _say(f"making sample data in {printable(str(folder))}", quiet)
-        make_pair(source, target, size=size)
+        make_pair(source, target, size=size, conflict=conflict)
         servers = [
             stack.enter_context(EmbeddedServer(source, user="source")),
             stack.enter_context(EmbeddedServer(target, user="target")),
