@@ -37,6 +37,11 @@ Value: TypeAlias = bytes | str | int | float | None
 Row: TypeAlias = tuple[Value, ...]
 T = TypeVar("T")
 
+# Far cheaper than calling the enumeration, which a large plan would do millions of times.
+_KINDS = {kind.value: kind for kind in Kind}
+_ACTIONS = {action.value: action for action in Action}
+_CHANGES = {change.value: change for change in ChangeKind}
+
 ENTRY_COLUMNS = ("path", "kind", "size", "mtime_ns", "mode", "etag", "link")
 _NO_ENTRY: Row = (None,) * len(ENTRY_COLUMNS)
 
@@ -105,7 +110,7 @@ def row_to_entry(row: Sequence[Any], item_path: str) -> Entry | None:
         return None
     return Entry(
         item_path if path is None else blob_to_text(path),
-        Kind(kind),
+        _KINDS[kind],
         int(size),
         _number(mtime_ns),
         mode,
@@ -129,13 +134,13 @@ def item_to_row(item: Item) -> Row:
 
 
 def row_to_item(row: Sequence[Any]) -> Item:
-    """From the columns of ``ITEM_COLUMNS``. Raises ValueError for what no item ever was."""
+    """From the columns of ``ITEM_COLUMNS``. Raises ValueError, KeyError or TypeError for what no item ever was."""
     path = blob_to_text(row[1])
     return Item(
         row[0],
-        Action(row[2]),
+        _ACTIONS[row[2]],
         path,
-        ChangeKind(row[3]),
+        _CHANGES[row[3]],
         blob_to_text(row[4]),
         row_to_entry(row[6:13], path),
         row_to_entry(row[13:20], path),

@@ -19,7 +19,8 @@ from tui_sync.names import printable
 APPLICATION_ID = 0x74737964
 VERSION = 1
 
-BUSY_SECONDS = 10.0
+# Dropping a plan of a million items takes another process this long at worst.
+BUSY_SECONDS = 30.0
 
 _ENTRY = "{0}_path, {0}_kind TEXT, {0}_size, {0}_mtime_ns, {0}_mode, {0}_etag, {0}_link"
 
