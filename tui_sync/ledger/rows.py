@@ -134,7 +134,7 @@ def item_to_row(item: Item) -> Row:
 
 
 def row_to_item(row: Sequence[Any]) -> Item:
-    """From the columns of ``ITEM_COLUMNS``. Raises ValueError, KeyError or TypeError for what no item ever was."""
+    """From the columns of ``ITEM_COLUMNS``. Raises ValueError, KeyError or TypeError for a damaged row."""
     path = blob_to_text(row[1])
     return Item(
         row[0],
