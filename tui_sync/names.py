@@ -28,9 +28,20 @@ def check_name(name: str) -> str:
         problem = "contains a slash"
     elif "\0" in name:
         problem = "contains a NUL byte"
+    elif not name.isascii() and not _encodes(name):
+        problem = "contains half a character"
     else:
         return name
     raise UnsafeName(f"the name “{printable(name)}” {problem}")
+
+
+def _encodes(name: str) -> bool:
+    """False for a lone surrogate that stands for no byte: no storage could hold it."""
+    try:
+        name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_path(path: str) -> str:

@@ -9,7 +9,7 @@ from tui_sync import names
 from tui_sync.cancel import CancelToken
 from tui_sync.connectors.base import Reader
 from tui_sync.connectors.memory import MemoryConnector
-from tui_sync.model import Action, Change, ChangeKind, CompareBy, Guard, Item, SyncOptions, Synced
+from tui_sync.model import Action, Change, ChangeKind, CompareBy, Guard, Item, Synced, SyncOptions
 from tui_sync.planning.compare import Digests, compare
 from tui_sync.planning.filters import Filters
 from tui_sync.planning.plan import PlanDraft, build

@@ -21,7 +21,7 @@ FILE = st.tuples(st.sampled_from([b"", b"1", b"2", b"333"]), st.sampled_from([T0
 
 @dataclass
 class Side:
-    """Path to (content, mtime), None for a directory, or the text of a symlink; and unreadable directories."""
+    """Path to (content, mtime), None for a directory, or the text of a symlink; unreadable directories."""
 
     tree: dict[str, object] = field(default_factory=dict)
     unreadable: set[str] = field(default_factory=set)
