@@ -437,7 +437,7 @@ def test_a_snapshot_in_one_line() -> None:
     snapshot = Snapshot(
         RunState.DRAINING, files_total=3, files_done=1, bytes_total=2048, bytes_done=1024, speed=512, eta_s=2
     )
-    expected = "1 of 3 files, 1.0 KiB of 2.0 KiB, 512 Bytes/s, 2 seconds left, finishing what is in flight"
+    expected = "1 of 3 files, 1.0 kB of 2.0 kB, 512 Bytes/s, 2 seconds left, finishing what is in flight"
     assert snapshot_text(snapshot) == expected
 
 

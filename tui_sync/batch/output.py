@@ -194,12 +194,12 @@ def lossless(path: str) -> dict[str, str]:
 
 
 def size_text(size: float) -> str:
-    """``12.3 MiB``."""
-    return humanize.naturalsize(size, binary=True)
+    """``12.3 MB``."""
+    return humanize.naturalsize(size)
 
 
 def totals_text(totals: Totals) -> str:
-    """``3 to create (1.2 MiB), 1 to update (3 Bytes), 40 unchanged``: what is zero is left out."""
+    """``3 to create (1.2 MB), 1 to update (3 Bytes), 40 unchanged``: what is zero is left out."""
     parts = [
         f"{totals.create:,} to create ({size_text(totals.create_bytes)})" if totals.create else "",
         f"{totals.update:,} to update ({size_text(totals.update_bytes)})" if totals.update else "",
