@@ -82,10 +82,13 @@ def engine_for(
     mirror: bool = False,
     items: list[Item] | None = None,
     listener: Listener | None = None,
+    without: tuple[str, ...] = (),
 ) -> Engine:
     """An engine that has not been started, over the difference of the two trees."""
     planned = differing(source, target, mirror=mirror) if items is None else items
     plan = stored_plan(ledger, planned, options or SyncOptions())
+    for path in without:
+        ledger.include(plan.plan_id, path, False)
     return Engine(
         source=source, target=target, ledger=ledger, plan=plan, listener=listener, retry=QUICK_RETRY
     )

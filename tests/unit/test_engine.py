@@ -279,8 +279,10 @@ def test_a_connection_that_never_comes_back_ends_the_run_soon(ledger: Ledger) ->
 
 def test_only_included_items_run(ledger: Ledger) -> None:
     source, target = memory({"a/1": b"1", "a/2": b"2", "b": b"3"}), memory({"x": b""})
-    engine = engine_for(source, target, ledger)
-    ledger.include(ledger.runs()[0].plan_id, "a/1", False)
+    engine = engine_for(source, target, ledger, without=("a/1",))
+    plan_id = ledger.runs()[0].plan_id
+    with pytest.raises(LedgerError, match="stays as approved"):
+        ledger.include(plan_id, "a/1", True)
     run(engine)
     assert target.tree() == {"x": b"", "a": None, "a/2": b"2", "b": b"3"}
 

@@ -15,6 +15,7 @@ from typing import Protocol, Self, TypeAlias, runtime_checkable
 from tui_sync.model import Entry, Kind
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
+Range: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ class Features:
     """What a place can do, told honestly.
 
     ``mtime_precision_ns``: two mtimes closer than this may be the same. ``checksums``: algorithms (hashlib
-    names) that the storage computes itself. ``random_write``: blocks of an upload may come in any order.
+    names) that the storage computes itself. ``random_write``: blocks of an upload may come in any order;
+    otherwise their offsets ascend, and jump over nothing but held ranges.
     ``atomic_replace``: publishing over an existing file has no moment without one.
     """
 
@@ -127,6 +129,25 @@ class Upload(Protocol):
     def staged_path(self) -> str | None:
         """Where the content can be read before it is published; None where it cannot."""
 
+    @property
+    def token(self) -> str:
+        """What ``Writer.resume`` needs to find this upload again; opaque, no secret."""
+
+    @property
+    def held(self) -> tuple[Range, ...]:
+        """Ranges (start, stop) that the storage held when this upload was resumed, sorted and merged. They
+        need not be written again. Empty for a new upload."""
+
+    @property
+    def acknowledged(self) -> tuple[Range, ...]:
+        """Ranges that the storage has confirmed by now, ``held`` among them, sorted and merged."""
+
+    def copy_from(self, download: Download) -> bool:
+        """Take the whole content from another file of the same server without moving it through here.
+
+        False, and nothing done, where that is not possible. Before any ``write`` only.
+        """
+
     def write(self, offset: int, data: Buffer) -> None:
         """Put ``data`` at ``offset``. Returns before the storage has acknowledged; blocks while the window is
         full. An error of an earlier block may surface here or in ``finish``. ``data`` is not changed by the
@@ -139,6 +160,10 @@ class Upload(Protocol):
     def publish(self, *, replace: bool) -> Entry:
         """Make the staged file visible under its final name in one step, and return it as the storage shows
         it. Without ``replace`` raises AlreadyExists where the name is taken. After ``finish`` only."""
+
+    def suspend(self) -> None:
+        """Let go without removing what was staged, so that ``Writer.resume`` can go on with it. Never raises;
+        does nothing after ``publish`` or ``abort``."""
 
     def abort(self) -> None:
         """Remove what was staged. Never raises; does nothing after ``publish``; may be called twice."""
@@ -181,6 +206,19 @@ class Writer(Protocol):
         storage can keep them (None: its own choice). ``temporary`` is the path to stage it under, in the
         same directory; anything already there is ours and replaced. Storage that publishes on its own terms
         (S3) ignores it; direct writing passes ``temporary == path``."""
+
+    def resume(
+        self,
+        path: str,
+        *,
+        temporary: str,
+        token: str,
+        size: int | None,
+        mtime_ns: int | None,
+        mode: int | None,
+    ) -> Upload:
+        """Go on with a suspended upload, also of an earlier process. Raises NotFound where the storage does
+        not hold it any more, or holds something else under that name."""
 
     def make_dir(self, path: str, *, mode: int | None) -> None:
         """Make one directory. Raises AlreadyExists where anything has that name."""

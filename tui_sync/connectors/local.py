@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import Self
 
 from tui_sync import names
-from tui_sync.connectors.base import Buffer, Endpoint, Features, Listed, Prompts
+from tui_sync.connectors.base import Buffer, Download, Endpoint, Features, Listed, Prompts, Range
+from tui_sync.connectors.ranges import Ranges
 from tui_sync.errors import (
     AlreadyExists,
     ConnectionLost,
@@ -40,6 +41,7 @@ _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # O_NONBLOCK, or opening a FIFO would wait for its other end.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _STAGE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_RESUME = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECT = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 _ERRORS: dict[int, tuple[type[StorageError], str]] = {
@@ -310,12 +312,7 @@ class LocalWriter:
     def upload(
         self, path: str, *, temporary: str, size: int | None, mtime_ns: int | None, mode: int | None
     ) -> LocalUpload:
-        name, stage = (
-            names.check_path(path).rpartition("/")[2],
-            names.check_path(temporary).rpartition("/")[2],
-        )
-        if names.parent(path) != names.parent(temporary):
-            raise StorageError(f"“{names.printable(temporary)}” is not beside “{names.printable(path)}”")
+        name, stage = _beside(path, temporary)
         with self._tree.call("write", path):
             directory = _Handle(self._tree.open_dir(names.parent(path)))
             with directory.use() as fd:
@@ -329,6 +326,38 @@ class LocalWriter:
                     handle = _Handle(os.open(stage, _STAGE, 0o600, dir_fd=fd))
         return LocalUpload(
             self._tree, path, temporary, directory, handle, taken=taken, mtime_ns=mtime_ns, mode=mode
+        )
+
+    def resume(
+        self,
+        path: str,
+        *,
+        temporary: str,
+        token: str,
+        size: int | None,
+        mtime_ns: int | None,
+        mode: int | None,
+    ) -> LocalUpload:
+        name, stage = _beside(path, temporary)
+        with self._tree.call("write", path):
+            directory = _Handle(self._tree.open_dir(names.parent(path)))
+            with directory.use() as fd:
+                handle = _Handle(os.open(stage, _RESUME, dir_fd=fd))
+                taken = _exists(name, fd)
+            with handle.use() as fd:
+                found = os.fstat(fd)
+            if not stat_bits.S_ISREG(found.st_mode):
+                raise NotFound(f"“{names.printable(temporary)}” is no regular file")
+        return LocalUpload(
+            self._tree,
+            path,
+            temporary,
+            directory,
+            handle,
+            taken=taken,
+            mtime_ns=mtime_ns,
+            mode=mode,
+            held=found.st_size,
         )
 
     def make_dir(self, path: str, *, mode: int | None) -> None:
@@ -390,8 +419,11 @@ class LocalUpload:
         taken: bool,
         mtime_ns: int | None,
         mode: int | None,
+        held: int = 0,
     ) -> None:
         self._tree = tree
+        self._held: tuple[Range, ...] = ((0, held),) if held else ()
+        self._acknowledged = Ranges(self._held)
         self._mtime_ns = mtime_ns
         self._mode = mode
         self._path = path
@@ -409,12 +441,30 @@ class LocalUpload:
     def staged_path(self) -> str | None:
         return self._temporary
 
+    @property
+    def token(self) -> str:
+        return ""
+
+    @property
+    def held(self) -> tuple[Range, ...]:
+        return self._held
+
+    @property
+    def acknowledged(self) -> tuple[Range, ...]:
+        with self._lock:
+            return self._acknowledged.as_tuple()
+
+    def copy_from(self, download: Download) -> bool:
+        return False
+
     def write(self, offset: int, data: Buffer) -> None:
         with self._tree.call("write", self._path), self._handle.use() as fd, memoryview(data) as view:
             done = 0
             while done < len(view):
                 done += os.pwrite(fd, view[done : done + BLOCK], offset + done)
                 self._tree.check_open()
+            with self._lock:
+                self._acknowledged.add(offset, offset + done)
 
     def finish(self) -> Entry:
         mtime_ns, mode = self._mtime_ns, self._mode
@@ -446,6 +496,12 @@ class LocalUpload:
         self._directory.close()
         return entry
 
+    def suspend(self) -> None:
+        with self._lock:
+            self._ended = True
+            self._handle.close()
+            self._directory.close()
+
     def abort(self) -> None:
         with self._lock:
             if not self._ended:
@@ -455,6 +511,13 @@ class LocalUpload:
                     os.unlink(self._stage, dir_fd=fd)
             self._handle.close()
             self._directory.close()
+
+
+def _beside(path: str, temporary: str) -> tuple[str, str]:
+    """The names of both, which have to be in one directory."""
+    if names.parent(names.check_path(path)) != names.parent(names.check_path(temporary)):
+        raise StorageError(f"“{names.printable(temporary)}” is not beside “{names.printable(path)}”")
+    return path.rpartition("/")[2], temporary.rpartition("/")[2]
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Self
 
 from tui_sync import names
-from tui_sync.connectors.base import Buffer, Endpoint, Features, Listed, Prompts
+from tui_sync.connectors.base import Buffer, Download, Endpoint, Features, Listed, Prompts, Range
+from tui_sync.connectors.ranges import Ranges
 from tui_sync.errors import (
     AlreadyExists,
     ConnectionLost,
@@ -295,6 +296,7 @@ class MemoryUpload:
         replaces: bool,
         mtime_ns: int | None,
         mode: int | None,
+        resumed: bool = False,
     ) -> None:
         self._connector = connector
         self._mtime_ns = mtime_ns
@@ -302,15 +304,34 @@ class MemoryUpload:
         self._path = path
         self._temporary = temporary
         self._replaces = replaces
-        self._node = Node(mode=0o600, mtime_ns=connector.rounded(connector.clock()))
         self._finished = False
         self._ended = False
         with connector.lock:
+            kept = connector.nodes.get(temporary) if resumed else None
+            self._node = kept or Node(mode=0o600, mtime_ns=connector.rounded(connector.clock()))
             connector.nodes[temporary] = self._node
+        self._held: tuple[Range, ...] = ((0, len(kept.data)),) if kept and kept.data else ()
+        self._acknowledged = Ranges(self._held)
 
     @property
     def staged_path(self) -> str | None:
         return self._temporary
+
+    @property
+    def token(self) -> str:
+        return ""
+
+    @property
+    def held(self) -> tuple[Range, ...]:
+        return self._held
+
+    @property
+    def acknowledged(self) -> tuple[Range, ...]:
+        with self._connector.lock:
+            return self._acknowledged.as_tuple()
+
+    def copy_from(self, download: Download) -> bool:
+        return False
 
     def write(self, offset: int, data: Buffer) -> None:
         there = self._connector
@@ -318,7 +339,7 @@ class MemoryUpload:
         with there.lock:
             self._check_running()
             stored = self._node.data
-            if offset != len(stored) and not there.features.random_write:
+            if offset > len(stored) and not there.features.random_write:
                 raise NotSupported(f"{there.label} takes the blocks of a file only in order")
             growth = max(0, offset + len(data) - len(stored))
             if there.capacity is not None and there.used() + growth > there.capacity:
@@ -326,6 +347,7 @@ class MemoryUpload:
             if offset > len(stored):
                 stored.extend(bytes(offset - len(stored)))
             stored[offset : offset + len(data)] = data
+            self._acknowledged.add(offset, offset + len(data))
 
     def finish(self) -> Entry:
         there = self._connector
@@ -354,6 +376,9 @@ class MemoryUpload:
                 there.nodes[self._path] = there.nodes.pop(self._temporary)
             self._ended = True
             return there.entry(self._path)
+
+    def suspend(self) -> None:
+        self._ended = True
 
     def abort(self) -> None:
         there = self._connector
@@ -399,6 +424,32 @@ class MemoryWriter:
                 raise StorageError(f"“{names.printable(temporary)}” is a folder")
             return MemoryUpload(
                 there, path, temporary, replaces=path in there.nodes, mtime_ns=mtime_ns, mode=mode
+            )
+
+    def resume(
+        self,
+        path: str,
+        *,
+        temporary: str,
+        token: str,
+        size: int | None,
+        mtime_ns: int | None,
+        mode: int | None,
+    ) -> MemoryUpload:
+        there = self._connector
+        there.begin("resume", path, write=True)
+        names.check_path(path)
+        with there.lock:
+            if there.node(names.check_path(temporary)).kind is not Kind.FILE:
+                raise NotFound(f"“{names.printable(temporary)}” is no file")
+            return MemoryUpload(
+                there,
+                path,
+                temporary,
+                replaces=path in there.nodes,
+                mtime_ns=mtime_ns,
+                mode=mode,
+                resumed=True,
             )
 
     def make_dir(self, path: str, *, mode: int | None) -> None:

@@ -219,7 +219,8 @@ class Ledger:
 
         What that needs is done too: including also includes the directories to be made above; taking out a
         delete also takes out the deletes of the directories above, which would not be empty. Skipped
-        items have nothing to include. Returns the number of items that changed.
+        items have nothing to include. Returns the number of items that changed. A plan that was started is
+        what was approved: changing it raises LedgerError.
         """
         blob = rows.text_to_blob(path)
         where = "1"
@@ -229,6 +230,8 @@ class Ledger:
             where = "path >= ? AND path < ? AND (path = ? OR path > ?)"
             below = (blob, blob + b"0", blob, blob + b"/")
         with self._transaction() as db:
+            if db.execute("SELECT 1 FROM runs WHERE plan_id = ?", (plan_id,)).fetchone() is not None:
+                raise LedgerError(f"plan {plan_id} has been started and stays as approved: scan again")
             changed = db.execute(
                 f"""UPDATE items SET included = ?
                     WHERE plan_id = ? AND {where} AND included <> ? AND action <> 'skip'""",

@@ -184,6 +184,18 @@ class SftpWriter:
     ) -> Upload:
         return SftpUpload(self._remote, path, temporary, mtime_ns=mtime_ns, mode=mode)
 
+    def resume(
+        self,
+        path: str,
+        *,
+        temporary: str,
+        token: str,
+        size: int | None,
+        mtime_ns: int | None,
+        mode: int | None,
+    ) -> Upload:
+        return SftpUpload(self._remote, path, temporary, mtime_ns=mtime_ns, mode=mode, resumed=True)
+
     def make_dir(self, path: str, *, mode: int | None) -> None:
         full = self._remote.full(path)
         attributes = wire.Attributes(permissions=0o777 if mode is None else mode & 0o777)

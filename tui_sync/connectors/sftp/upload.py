@@ -6,7 +6,8 @@ import contextlib
 import threading
 from collections import deque
 
-from tui_sync.connectors.base import Buffer
+from tui_sync.connectors.base import Buffer, Download, Range
+from tui_sync.connectors.ranges import Ranges
 from tui_sync.connectors.sftp import wire
 from tui_sync.connectors.sftp.remote import Remote, times_of
 from tui_sync.connectors.sftp.rename import rename_new, rename_over
@@ -35,7 +36,14 @@ class SftpUpload:
     """See ``base.Upload``. Keeps its session until it is published or aborted."""
 
     def __init__(
-        self, remote: Remote, path: str, temporary: str, *, mtime_ns: int | None, mode: int | None
+        self,
+        remote: Remote,
+        path: str,
+        temporary: str,
+        *,
+        mtime_ns: int | None,
+        mode: int | None,
+        resumed: bool = False,
     ) -> None:
         self._remote = remote
         self._wanted = wire.Attributes(
@@ -45,22 +53,40 @@ class SftpUpload:
         self._temporary = temporary
         self._full = remote.full(temporary)
         self._lock = threading.Lock()
-        self._acks: deque[Reply] = deque()
+        self._acks: deque[tuple[int, Reply]] = deque()
         self._under_way = 0
         self._window = Window(remote.pool)
         self._failure: StorageError | None = None
         self._handle: bytes | None = None
         self._ended = False
         self._session = remote.pool.acquire()
+        self._held: tuple[Range, ...] = ()
         try:
-            self._handle = self._open()
+            self._handle = self._reopen() if resumed else self._open()
         except BaseException:
             self._leave()
             raise
+        self._acknowledged = Ranges(self._held)
 
     @property
     def staged_path(self) -> str | None:
         return self._temporary
+
+    @property
+    def token(self) -> str:
+        return ""
+
+    @property
+    def held(self) -> tuple[Range, ...]:
+        return self._held
+
+    @property
+    def acknowledged(self) -> tuple[Range, ...]:
+        with self._lock:
+            return self._acknowledged.as_tuple()
+
+    def copy_from(self, download: Download) -> bool:
+        return False
 
     def write(self, offset: int, data: Buffer) -> None:
         view = memoryview(data).cast("B")
@@ -71,7 +97,7 @@ class SftpUpload:
     def finish(self) -> Entry:
         with self._lock:
             while self._acks:
-                self._acknowledge(self._acks.popleft())
+                self._acknowledge(*self._acks.popleft())
             self._raise_failure()
         handle = self._opened()
         session, full, wanted = self._session, self._full, self._wanted
@@ -106,6 +132,18 @@ class SftpUpload:
         finally:
             self._leave()
 
+    def suspend(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        with contextlib.suppress(TuiSyncError):
+            if self._session.alive and self._handle is not None:
+                # What is on its way still arrives; what the server has is seen when this is resumed.
+                self._session.send(wire.Close(self._handle), "close", self._full)
+        self._handle = None
+        self._acks.clear()
+        self._leave()
+
     def abort(self) -> None:
         if self._ended:
             return
@@ -138,6 +176,15 @@ class SftpUpload:
                 raise self._cause(error) from None
             return self._send_open(flags | OpenFlag.EXCLUSIVE, staged)
 
+    def _reopen(self) -> bytes:
+        """The handle of a file that an earlier upload left; its length is what it holds."""
+        there = self._remote.lstat(self._session, self._temporary)
+        if there.kind is not Kind.FILE:
+            raise NotFound(f"“{printable(self._full)}” is no regular file")
+        if there.size:
+            self._held = ((0, there.size),)
+        return self._send_open(OpenFlag.WRITE, wire.NO_ATTRIBUTES)
+
     def _send_open(self, flags: OpenFlag, attributes: wire.Attributes) -> bytes:
         return self._session.send(wire.Open(self._full, flags, attributes), "create", self._full).handle()
 
@@ -152,14 +199,14 @@ class SftpUpload:
     def _write(self, offset: int, data: memoryview) -> None:
         with self._lock:
             self._raise_failure()
-            while self._acks and (self._acks[0].done or self._under_way + len(data) > self._window.size):
-                self._acknowledge(self._acks.popleft())
+            while self._acks and (self._acks[0][1].done or self._under_way + len(data) > self._window.size):
+                self._acknowledge(*self._acks.popleft())
             self._raise_failure()
             request = wire.Write(self._opened(), offset, data)
-            self._acks.append(self._session.send(request, "write", self._full))
+            self._acks.append((offset, self._session.send(request, "write", self._full)))
             self._under_way += len(data)
 
-    def _acknowledge(self, reply: Reply) -> None:
+    def _acknowledge(self, offset: int, reply: Reply) -> None:
         self._under_way -= reply.weight
         try:
             reply.ok()
@@ -167,6 +214,7 @@ class SftpUpload:
             if self._failure is None:
                 self._failure = self._cause(error)
         else:
+            self._acknowledged.add(offset, offset + reply.weight)
             self._window.acknowledged(reply)
 
     def _raise_failure(self) -> None:
