@@ -517,7 +517,6 @@ def test_closing_twice_is_fine_and_using_it_afterwards_is_an_error(ledger: Ledge
 def test_large_plans_are_read_by_index(ledger: Ledger) -> None:
     statements: list[str] = []
     plan_id = planned(ledger, [item(0, Action.CREATE, "a")])
-    run_id = ledger.start_run(plan_id)
     for connection in (ledger._reader, ledger._writer):
         connection.set_trace_callback(statements.append)
     list(ledger.items(plan_id))
@@ -526,7 +525,7 @@ def test_large_plans_are_read_by_index(ledger: Ledger) -> None:
     ledger.synced("a")
     ledger.totals(plan_id)
     ledger.include(plan_id, "a/b", True)
-    list(ledger.outcomes(run_id))
+    list(ledger.outcomes(ledger.start_run(plan_id)))
     for connection in (ledger._reader, ledger._writer):
         connection.set_trace_callback(None)
     asked = [one for one in statements if "items" in one or "outcomes" in one or "synced" in one]
