@@ -19,6 +19,7 @@ _SHOWN = {
     "slash": "/",
     "question_mark": "?",
     "equals_sign": "=",
+    "shift+tab": "⇧Tab",
     "plus": "+",
     "minus": "-",
     "left_square_bracket": "[",
@@ -89,9 +90,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
     ),
     "compare": (
         Command("review", ("f5",), "Review", "Go on: look through what would be done", 1),
-        Command(
-            "include", ("space",), "In/out", "Take the row, and all below it, out of the plan or back in", 3
-        ),
+        Command("include", ("space",), "In/out", "Take the row and all below it out, or back in", 3),
         Command("open", ("enter",), "Open", "Fold or unfold a folder; show the differences of a file", 4),
         Command("filter", ("slash",), "Filter", "Show only names that hold a text", 5),
         Command(
@@ -111,9 +110,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         Command("rescan", ("ctrl+r",), "Rescan", "List both sides again and make a new plan", 7),
         Command("start", ("f9", "ctrl+s"), "Review", "Go on to the review; the run starts there"),
         Command("history", ("h",), "History", "Show the past runs of this pair"),
-        Command(
-            "back", ("escape",), "Back", "Clear the filter, stop the scan, or go back to the profiles", 9
-        ),
+        Command("back", ("escape",), "Back", "Clear the filter, stop listing, or go back", 9),
     ),
     "review": (
         Command("start", ("f9", "ctrl+s"), "Start", "Carry out the plan", 1),

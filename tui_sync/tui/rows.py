@@ -81,6 +81,7 @@ class Rows:
         self._folded = bytearray(length)
         self._search: list[str] | None = None
         self._shown: bytearray | None = None
+        self.first_match = -1
         self._folded_before: bytearray | None = None
         self.filter = ""
         self.hide_equal = False
@@ -337,6 +338,7 @@ class Rows:
         elif not text and self._folded_before is not None:
             self._folded, self._folded_before = self._folded_before, None
         self.filter = text
+        self.first_match = -1
         self._shown = self._matches(text) if text else None
         self.refresh()
 
@@ -348,6 +350,7 @@ class Rows:
             hits = self._path_matches(text)
         else:
             hits = [row for row, name in enumerate(self._search) if text in name]
+        self.first_match = hits[0] if hits else -1
         for row in hits:
             end = self.ends[row]
             shown[row:end] = b"\1" * (end - row)

@@ -22,6 +22,8 @@ class FlowScreen(Screen[None]):
 
     PLACE: ClassVar[str] = ""
     GROUP: ClassVar[str] = ""
+    # A screen gives the focus away itself: what is hidden must never have it.
+    AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = []
 
     prompts: AppPrompts | None = None

@@ -147,7 +147,7 @@ class CompareScreen(FlowScreen):
             tree.update(row)
         self._show_totals()
         self._show_details()
-        if self._then_review and self.is_current:
+        if self._then_review and self.is_active:
             self.action_do("review")
 
     def _went_wrong(self, number: int, sentence: str) -> None:
@@ -199,7 +199,9 @@ class CompareScreen(FlowScreen):
             entry = item.target if tree.active else item.source
             path = entry.path if entry is not None else path
         sizes = (rows.side_size(row, 0), rows.side_size(row, 1))
-        details.show(path, item, rows.glyph(row), rows.counts(row), sizes, self.profile.options)
+        details.show(
+            path, item, rows.has_children(row), rows.glyph(row), rows.counts(row), sizes, self.profile.options
+        )
 
     def why_not(self, name: str) -> str:
         if name in ("back", "help", "palette", "quit"):
@@ -375,9 +377,11 @@ class CompareScreen(FlowScreen):
     def on_input_changed(self, event: Input.Changed) -> None:
         if self.state != "ready":
             return
-        row = self.trees.row
-        self.trees.rows.set_filter(event.value)
-        self.trees.update(row if row >= 0 else 0)
+        rows, row = self.trees.rows, self.trees.row
+        rows.set_filter(event.value)
+        if row < 0 or not rows.is_shown(row):
+            row = max(0, rows.first_match)
+        self.trees.update(row)
         self._show_totals()
         self._show_details()
         self.update_keys()

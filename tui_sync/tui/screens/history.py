@@ -96,7 +96,6 @@ class HistoryScreen(FlowScreen):
         self.query_one(TroublePanel).display = False
         self.query_one(RunList).focus()
         run_in_thread(self, self._read, self._show, self._failed, name="tui-sync-history")
-        self.update_keys()
 
     def on_unmount(self) -> None:
         if self._ledger is not None:

@@ -156,10 +156,8 @@ class ProfilesScreen(FlowScreen):
     def on_mount(self) -> None:
         self.query_one(Welcome).display = False
         self.query_one(ProfileList).focus()
-        self.read()
 
     def on_screen_resume(self) -> None:
-        super().on_screen_resume()
         self.read()
 
     def read(self) -> None:
@@ -194,7 +192,7 @@ class ProfilesScreen(FlowScreen):
         profiles.show(cards)
         welcome.folder = str(folder)
         welcome.refresh()
-        if cards and self.is_current:
+        if cards and self.is_active:
             profiles.focus()
 
     def _failed(self, sentence: str) -> None:

@@ -71,7 +71,6 @@ class RunReport(FlowScreen):
         sheet.show([[("sheet--muted", " Reading the receipt …")]])
         sheet.focus()
         run_in_thread(self, self._not_done, self._show, self._unreadable, name="tui-sync-receipt")
-        self.update_keys()
 
     def _show(self, outcomes: list[Outcome]) -> None:
         sheet = self.query_one("#failures", Sheet)

@@ -71,7 +71,6 @@ class ReviewScreen(FlowScreen):
         self._show_guards()
         self._show_totals()
         (checklist if checklist.display else block).focus()
-        self.update_keys()
 
     def _reason(self, row: int) -> str:
         if row not in self._reasons:
@@ -102,7 +101,7 @@ class ReviewScreen(FlowScreen):
         self.query_one(PlanSummary).show(plan, totals)
         block = self.query_one("#deletes", Checklist)
         where = delete_words(plan.options.delete)
-        block.border_title = f"- Delete on the target: {text.count(totals.delete, 'item')}, {where}"
+        block.border_title = f"- Delete on the target: {text.count(totals.delete, 'item')} {where}"
 
     @property
     def block(self) -> Checklist:

@@ -62,7 +62,7 @@ class TransferScreen(FlowScreen):
         self.query_one(Lanes).border_title = "In flight"
         self.query_one("#errors").display = False
         self.poll()
-        self.set_interval(1 / 10, self.poll)
+        self.polling = self.set_interval(1 / 10, self.poll)
 
     def poll(self) -> None:
         """Take a snapshot and show it."""
@@ -102,7 +102,7 @@ class TransferScreen(FlowScreen):
     def _report(self) -> None:
         from tui_sync.tui.screens.report import ReportScreen
 
-        while not self.is_current and self.app.screen in self.app.screen_stack[1:]:
+        while not self.is_active and self.app.screen in self.app.screen_stack[1:]:
             # A question about a run that is over needs no answer.
             self.app.pop_screen()
         self.work.spend()

@@ -82,7 +82,6 @@ class DiffScreen(ViewScreen):
         self._preview = preview
 
     def on_mount(self) -> None:
-        super().on_mount()
         self._note("Reading both sides …")
         run_in_thread(self, self._preview, self._show, self._note, name="tui-sync-preview")
 
@@ -124,8 +123,7 @@ class HelpScreen(ViewScreen):
         self._group = group
 
     def on_mount(self) -> None:
-        super().on_mount()
-        lines: list[list[tuple[str, str]]] = []
+        lines: list[list[tuple[str, str]]] = [[]]
         for title, group in (("Here", self._group), ("In every list", "list"), ("Everywhere", "app")):
             lines.append([("sheet--head", f" {title}")])
             for command in actions.COMMANDS[group]:

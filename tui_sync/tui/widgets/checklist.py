@@ -71,9 +71,9 @@ class Checklist(LineList):
         box = "   " if skip else ("[ ]" if glyph == "x" else "[✓]")
         size = "" if rows.is_folder(number) else text.size(self._size_of(number))
         words = printable(self._reason(number)) if self._reason is not None else ""
-        words = text.shorten(words, max(0, width // 3))
-        room = max(8, width - 8 - 8 - (cell_len(words) + 2 if words else 0) - 1)
         name = printable(rows.path(number)) + ("/" if rows.is_folder(number) else "")
+        words = text.shorten(words, max(width // 3, width - 19 - cell_len(name)))
+        room = max(8, width - 17 - (cell_len(words) + 2 if words else 0))
         tone = (TONES["x"],) if glyph == "x" else ()
         return [
             [

@@ -21,7 +21,7 @@ _KIND = {
     Kind.OTHER: "special file",
 }
 _LEFT_ALONE = {
-    ChangeKind.EQUAL: "nothing to do",
+    ChangeKind.EQUAL: "stays as it is",
     ChangeKind.EXCLUDED: "left out",
     ChangeKind.EXTRA: "kept: nothing is deleted in copy mode",
     ChangeKind.ERROR: "left alone",
@@ -70,6 +70,7 @@ class Details(Painted):
         self._sizes = (0, 0)
         self._options = SyncOptions()
         self._empty = True
+        self._is_folder = False
 
     def clear(self) -> None:
         self._empty = True
@@ -79,6 +80,7 @@ class Details(Painted):
         self,
         path: str,
         item: Item | None,
+        folder: bool,
         glyph: str,
         counts: Counts,
         sizes: tuple[int, int],
@@ -86,6 +88,7 @@ class Details(Painted):
     ) -> None:
         """``path`` on the active side; ``counts`` and ``sizes`` are sums over what is below a folder."""
         self._path, self._item, self._glyph, self._counts = path, item, glyph, counts
+        self._is_folder = folder
         self._sizes, self._options, self._empty = sizes, options, False
         self.refresh()
 
@@ -94,15 +97,19 @@ class Details(Painted):
             return [[], [Segment("  No row matches.", self.ink("details--words"))]]
         item = self._item
         room = width - 4
+        inside = self._inside()
+        left = room - sum(cell_len(segment.text) for segment in inside)
         lines: list[Line] = [
             [
                 Segment(f" {self._glyph} ", self.ink(TONES[self._glyph])),
-                Segment(text.shorten(printable(self._path), room), self.ink("details--path")),
+                Segment(text.shorten(printable(self._path), max(12, left)), self.ink("details--path")),
             ]
         ]
+        lines[0] += inside
         if item is None:
-            return [*lines, self._folder_line(room)]
-        reason = printable(item.reason) or item.kind.value
+            return lines
+        folder = Kind.DIRECTORY in (item.source and item.source.kind, item.target and item.target.kind)
+        reason = printable(item.reason) or ("folder on both sides" if folder else item.kind.value)
         action = action_words(item, self._options)
         left = max(0, room - 12 - cell_len(action))
         lines.append(
@@ -113,8 +120,6 @@ class Details(Painted):
                 Segment(action, self.ink("details--words")),
             ]
         )
-        if Kind.DIRECTORY in (item.source and item.source.kind, item.target and item.target.kind):
-            lines.append(self._folder_line(room))
         for label, entry, size in (
             ("Source", item.source, self._sizes[0]),
             ("Target", item.target, self._sizes[1]),
@@ -122,8 +127,9 @@ class Details(Painted):
             lines.append(self._side(label, entry, size, item.source if label == "Target" else item.target))
         return lines[:height]
 
-    def _folder_line(self, room: int) -> Line:
-        counts = self._counts
+    def _inside(self) -> Line:
+        """What is below a folder."""
+        counts = self._counts if self._is_folder else Counts()
         parts = [
             (counts.create, "+", f"{counts.create:,} to create"),
             (counts.update, "M", f"{counts.update:,} to update"),
@@ -131,13 +137,11 @@ class Details(Painted):
             (counts.conflicts, "!", text.count(counts.conflicts, "conflict")),
             (counts.out, "x", f"{counts.out:,} taken out"),
         ]
-        line: Line = [Segment("   Inside  ", self.ink("details--label"))]
+        line: Line = []
         for number, glyph, words in parts:
             if number:
-                line.append(Segment(f"{glyph} ", self.ink(TONES[glyph])))
-                line.append(Segment(f"{words}   ", self.ink("details--words")))
-        if len(line) == 1:
-            line.append(Segment("no changes", self.ink("details--words")))
+                line.append(Segment(f"   {glyph} ", self.ink(TONES[glyph])))
+                line.append(Segment(words, self.ink("details--words")))
         return line
 
     def _side(self, label: str, entry: Entry | None, size: int, other: Entry | None) -> Line:

@@ -7,7 +7,7 @@ cursor. Both are given segments whose text has gone through ``names.printable``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -52,16 +52,23 @@ class Painted(Inked, Widget):
         """The lines, each at most ``width`` cells; at most ``height`` of them are shown."""
         raise NotImplementedError
 
-    def render_lines(self, crop: Region) -> list[Strip]:
-        width, height = self.size
-        blank = self.ink()
-        lines = self.paint(width, height) if width and height else []
-        strips = [strip(line, width, blank) for line in lines[:height]]
-        strips += [Strip.blank(width, blank)] * (height - len(strips))
-        return [
-            one.crop(crop.x, crop.right).apply_offsets(crop.x, y)
-            for y, one in enumerate(strips[crop.y : crop.bottom], crop.y)
-        ]
+    def refresh(
+        self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
+    ) -> Self:
+        self._canvas = None
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+
+    def render_line(self, y: int) -> Strip:
+        width, height = size = self.size
+        if self._canvas is None or self._canvas[0] != size:
+            blank = self.ink()
+            lines = self.paint(width, height) if width and height else []
+            strips = [strip(line, width, blank) for line in lines[:height]]
+            self._canvas = (size, strips + [Strip.blank(width, blank)] * (height - len(strips)))
+        strips = self._canvas[1]
+        return strips[y] if y < len(strips) else Strip.blank(width, self.ink())
+
+    _canvas: tuple[Size, list[Strip]] | None = None
 
 
 class LineList(Inked, ScrollView, can_focus=True):
@@ -96,6 +103,10 @@ class LineList(Inked, ScrollView, can_focus=True):
     def draw(self, row: int, width: int, cursor: bool) -> list[Line]:
         """The ``ROW_HEIGHT`` lines of a row, each at most ``width`` cells."""
         raise NotImplementedError
+
+    def draw_empty(self, width: int) -> Line:
+        """A line below the last row."""
+        return []
 
     def row_style(self, cursor: bool) -> tuple[str, ...]:
         """The component classes to draw a row on."""
@@ -148,7 +159,7 @@ class LineList(Inked, ScrollView, can_focus=True):
         width = self.scrollable_content_region.width
         row, line = divmod(y + self.scroll_offset.y, self.ROW_HEIGHT)
         if not 0 <= row < self.row_count():
-            return Strip.blank(width, self.ink())
+            return strip(self.draw_empty(width), width, self.ink())
         cursor = row == self.cursor and self.can_select(row)
         lines = self.draw(row, width, cursor)
         blank = self.ink(*self.row_style(cursor))

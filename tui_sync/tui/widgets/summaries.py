@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.segment import Segment
+from textual.geometry import Size
 
 from tui_sync.model import DeleteTo, Plan, Summary, Totals, Verify, WriteMode
 from tui_sync.names import TRASH, printable
@@ -13,15 +14,15 @@ from tui_sync.tui.widgets.lines import Line, Painted
 from tui_sync.tui.widgets.tree import TONES
 
 VERIFY_WORDS = {
-    Verify.AUTO: "automatic: as far as both sides allow",
-    Verify.NONE: "none: nothing is checked after writing",
-    Verify.SIZE: "size of each written file",
-    Verify.CHECKSUM: "checksum of each written file, by the target",
-    Verify.READBACK: "every written file is read back",
+    Verify.AUTO: "automatic, as far as possible",
+    Verify.NONE: "none",
+    Verify.SIZE: "size of each file",
+    Verify.CHECKSUM: "checksum, by the target",
+    Verify.READBACK: "each file is read back",
 }
 WRITE_WORDS = {
-    WriteMode.ATOMIC: "temporary name, verify, then rename",
-    WriteMode.DIRECT: "direct: under the final name",
+    WriteMode.ATOMIC: "temporary name, then rename",
+    WriteMode.DIRECT: "direct, under the final name",
 }
 REACHED_WORDS = {
     Verify.NONE: "nothing was checked",
@@ -40,7 +41,7 @@ _STATUS = {
 
 def delete_words(to: DeleteTo) -> str:
     """Where deleted files go."""
-    return f"into {TRASH} on the target" if to is DeleteTo.TRASH else "for good: there is no trash"
+    return f"into {TRASH}" if to is DeleteTo.TRASH else "for good, no trash"
 
 
 class PlanSummary(Painted):
@@ -82,15 +83,16 @@ class PlanSummary(Painted):
             ("Workers", workers + limit),
         )
         lines: list[Line] = []
-        left = 38
+        digits = max(len(f"{number:,}") for _, number, _, _ in rows)
+        left = 31 + digits
         for (glyph, number, words, size), (label, fact) in zip(rows, facts, strict=True):
             tone = TONES[glyph] if number else "row--equal"
             amount = text.size(size) if size is not None and number else ""
             lines.append(
                 [
                     Segment(f" {glyph} ", self.ink(tone)),
-                    Segment(f"{number:>7,} ", self.ink("sum--number" if number else "row--equal")),
-                    Segment(f"{words:<17}", self.ink("sum--words" if number else "row--equal")),
+                    Segment(f"{number:>{digits},} ", self.ink("sum--number" if number else "row--equal")),
+                    Segment(f"{words:<16}", self.ink("sum--words" if number else "row--equal")),
                     Segment(f"{amount:>8}  ", self.ink("sum--words")),
                     Segment(f"  {label:<8} ", self.ink("sum--label")),
                     Segment(text.shorten(fact, max(0, width - left - 12)), self.ink("sum--words")),
@@ -100,7 +102,7 @@ class PlanSummary(Painted):
 
 
 class RunSummary(Painted):
-    """How a run ended. Five lines."""
+    """How a run ended, in up to eight lines."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *TONES.values(),
@@ -121,7 +123,10 @@ class RunSummary(Painted):
     def show(self, summary: Summary | None, *, error: str, receipt: str) -> None:
         """``summary`` None: the run never ended. ``error`` and ``receipt`` are printable."""
         self._summary, self._error, self._receipt = summary, error, receipt
-        self.refresh()
+        self.refresh(layout=True)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return len(self.paint(width, 0))
 
     def paint(self, width: int, height: int) -> list[Line]:
         summary = self._summary
@@ -143,7 +148,7 @@ class RunSummary(Painted):
         if self._error:
             lines.append([Segment(f"   {text.shorten(self._error, width - 4)}", self.ink("sum--bad"))])
         lines.append([])
-        lines.append(self._counts(summary))
+        lines += self._counts(summary)
         rate = summary.bytes / summary.elapsed_s if summary.elapsed_s > 0 else 0.0
         copied = text.size(summary.bytes) + (f" at {text.speed(rate)}" if summary.bytes else "")
         lines.append(self._fact("Copied", copied, width))
@@ -154,24 +159,31 @@ class RunSummary(Painted):
         lines.append(self._fact("Receipt", self._receipt, width))
         return lines
 
-    def _counts(self, summary: Summary) -> Line:
-        parts = (
+    def _counts(self, summary: Summary) -> list[Line]:
+        """What went through, and on a line of its own what did not."""
+        done = (
             ("+", summary.created, "created"),
             ("M", summary.updated, "replaced"),
             ("-", summary.deleted, "deleted"),
             ("+", summary.directories, "folder made" if summary.directories == 1 else "folders made"),
             ("=", summary.unchanged, "unchanged"),
+        )
+        not_done = (
             ("!", summary.failed, "failed"),
             ("<", summary.skipped, "skipped"),
             ("T", summary.conflicts, "conflict" if summary.conflicts == 1 else "conflicts"),
         )
-        line: Line = [Segment("   ", self.ink())]
-        for index, (glyph, number, words) in enumerate(parts):
-            if number or index < 3:
-                line.append(Segment(f"{glyph} ", self.ink(TONES[glyph] if number else "row--equal")))
-                line.append(Segment(f"{number:,} ", self.ink("sum--number" if number else "row--equal")))
-                line.append(Segment(f"{words}   ", self.ink("sum--words" if number else "row--equal")))
-        return line
+        lines: list[Line] = []
+        for parts, always in ((done, 3), (not_done, 0)):
+            line: Line = []
+            for index, (glyph, number, words) in enumerate(parts):
+                if number or index < always:
+                    line.append(Segment(f"   {glyph} ", self.ink(TONES[glyph] if number else "row--equal")))
+                    line.append(Segment(f"{number:,} ", self.ink("sum--number" if number else "row--equal")))
+                    line.append(Segment(words, self.ink("sum--words" if number else "row--equal")))
+            if line:
+                lines.append(line)
+        return lines
 
     def _fact(self, label: str, fact: str, width: int) -> Line:
         return [

@@ -95,9 +95,11 @@ class ColumnHead(Painted):
         label = ("▸" if active else " ") + SIDES[side].upper()
         room = width - cell_len(label) - cell_len(columns) - 3
         style = self.ink("head--active" if active else "head--side")
+        # Where there is little room the bar on top tells the place well enough.
+        place = text.place(self._places[side], room) if room >= 24 else ""
         return [
             Segment(label, style),
-            Segment("  " + text.pad(text.place(self._places[side], room), room), self.ink("head--column")),
+            Segment("  " + text.pad(place, room), self.ink("head--column")),
             Segment(columns + " ", self.ink("head--column")),
         ]
 
@@ -161,6 +163,10 @@ class CompareTree(LineList):
                 line.append(Segment(f" {glyph} ", self.ink("row--gutter", tone, *base)))
         return [line]
 
+    def draw_empty(self, width: int) -> Line:
+        left, _ = halves(width)
+        return [Segment(" " * left, self.ink()), Segment(" " * GUTTER, self.ink("row--gutter"))]
+
     def _side(self, row: int, side: int, width: int, glyph: str, on: tuple[str, ...]) -> Line:
         rows = self.rows
         kind = rows.side_kind(row, side)
@@ -217,7 +223,7 @@ class CompareTree(LineList):
         """The component class of a row's words: only what stands out is coloured."""
         if glyph in "=.x":
             return TONES[glyph]
-        return {"+": "row--new", "-": "row--delete"}.get(glyph, otherwise)
+        return TONES[glyph] if glyph in "+-!T" else otherwise
 
     def on_click(self, event: events.Click) -> None:
         position = self.row_at(event)
