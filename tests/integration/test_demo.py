@@ -92,7 +92,7 @@ def test_a_demo_that_cannot_fit_is_refused(tmp_path: Path, scratch: Path) -> Non
     assert left_in(scratch) == []
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_demo_cleans_up_when_interrupted(tmp_path: Path, scratch: Path, kind: signal.Signals) -> None:
     command = [sys.executable, "-m", "tui_sync", "demo", "--batch", "--size", "2G"]
     with subprocess.Popen(

@@ -94,16 +94,17 @@ def _folder(keep: bool) -> Iterator[Path]:
 
 @contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """A SIGTERM unwinds the stack as ctrl-c does, so that the temporary folder goes."""
+    """SIGTERM and SIGHUP unwind the stack as ctrl-c does, so that the temporary folder goes."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _need_space(folder: Path, size: int) -> None:
