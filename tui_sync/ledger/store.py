@@ -23,7 +23,19 @@ import platformdirs
 from tui_sync.errors import LedgerError
 from tui_sync.ledger import rows, schema
 from tui_sync.ledger.pairlock import pair_lock
-from tui_sync.model import Action, Guard, Item, Outcome, Plan, Status, Summary, Synced, SyncOptions, Totals
+from tui_sync.model import (
+    Action,
+    Guard,
+    Item,
+    Outcome,
+    Partial,
+    Plan,
+    Status,
+    Summary,
+    Synced,
+    SyncOptions,
+    Totals,
+)
 from tui_sync.names import parent, printable
 
 RUNS_KEPT = 20
@@ -208,7 +220,7 @@ class Ledger:
         """The item of exactly this path, None where the plan has none."""
         with self._reading() as db:
             row = db.execute(
-                f"""SELECT {", ".join(rows.ITEM_COLUMNS)} FROM items
+                f"""SELECT {", ".join(rows.ITEM_COLUMNS)} FROM items INDEXED BY items_path
                     WHERE plan_id = ? AND path = ? ORDER BY seq LIMIT 1""",
                 (plan_id, rows.text_to_blob(path)),
             ).fetchone()
@@ -381,6 +393,34 @@ class Ledger:
                 (rows.text_to_blob(path),),
             ).fetchone()
             return None if row is None else rows.row_to_synced(row)
+
+    def partial(self, path: str) -> Partial | None:
+        """What is known of a file that is partly on its way to this path, None where none is."""
+        with self._reading() as db:
+            row = db.execute(
+                f"SELECT {', '.join(rows.PARTIAL_COLUMNS)} FROM partials WHERE path = ?",
+                (rows.text_to_blob(path),),
+            ).fetchone()
+            return None if row is None else rows.row_to_partial(row)
+
+    def partials(self) -> list[Partial]:
+        """All files that are partly on their way: as many as were in flight when runs were cut short."""
+        with self._reading() as db:
+            found = db.execute(f"SELECT {', '.join(rows.PARTIAL_COLUMNS)} FROM partials ORDER BY path")
+            return [rows.row_to_partial(row) for row in found]
+
+    def save_partial(self, partial: Partial) -> None:
+        """Remember, in place of what was known of this path."""
+        with self._transaction() as db:
+            db.execute(
+                f"""INSERT OR REPLACE INTO partials ({", ".join(rows.PARTIAL_COLUMNS)})
+                    VALUES ({_marks(rows.PARTIAL_COLUMNS)})""",
+                rows.partial_to_row(partial),
+            )
+
+    def drop_partial(self, path: str) -> None:
+        with self._transaction() as db:
+            db.execute("DELETE FROM partials WHERE path = ?", (rows.text_to_blob(path),))
 
     def close(self) -> None:
         """Close all connections, once calls under way have ended. May be called twice."""
