@@ -168,7 +168,7 @@ class Oracle:
         return whole, some or whole
 
 
-@settings(deadline=None, max_examples=600)
+@settings(deadline=None, max_examples=300)
 @given(pair=pairs(), options=OPTIONS)
 def test_the_plan_is_what_the_model_says(pair: tuple[Side, Side], options: SyncOptions) -> None:
     source, target = pair[0].connector(), pair[1].connector()
@@ -178,7 +178,7 @@ def test_the_plan_is_what_the_model_says(pair: tuple[Side, Side], options: SyncO
     assert not target.writes
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(pair=pairs(), options=OPTIONS)
 def test_every_path_comes_once_and_in_order(pair: tuple[Side, Side], options: SyncOptions) -> None:
     planned = plan(pair[0].connector(), pair[1].connector(), options, keep_equal=True)
@@ -199,7 +199,7 @@ def test_every_path_comes_once_and_in_order(pair: tuple[Side, Side], options: Sy
     assert {planned.item(path).kind for path in left_out} <= {ChangeKind.EQUAL, ChangeKind.EXCLUDED}
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=150)
 @given(pair=pairs(), options=OPTIONS)
 def test_a_plan_can_be_carried_out_and_leaves_nothing_to_do(
     pair: tuple[Side, Side], options: SyncOptions
@@ -221,7 +221,7 @@ def test_a_plan_can_be_carried_out_and_leaves_nothing_to_do(
     assert plan(source, target, options).actions == {}
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(pair=pairs())
 def test_a_mirror_without_obstacles_is_a_copy(pair: tuple[Side, Side]) -> None:
     sides = [
@@ -235,7 +235,7 @@ def test_a_mirror_without_obstacles_is_a_copy(pair: tuple[Side, Side]) -> None:
     assert target.tree() == source.tree()
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(pair=pairs(), options=OPTIONS)
 def test_nothing_is_deleted_in_what_was_not_listed_in_full(
     pair: tuple[Side, Side], options: SyncOptions
