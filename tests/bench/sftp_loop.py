@@ -1,9 +1,9 @@
 """One large file from SFTP to SFTP: ours against a loop of paramiko's ``SFTPFile.read`` and ``write``.
 
 Run from the repository: ``python -m tests.bench.sftp_loop --size 1G``. Starts two sshd on loopback, makes the
-files, lets the ways run in turn, checks the copies, and prints MiB/s, ratios and the peak memory of each (each in
-a process of its own). The loop runs as paramiko leaves it and, to be fair to it, also with Nagle's
-algorithm switched off. Exit code 1 where ours is not 8 times as fast as the loop.
+files, lets the ways run in turn, each in a process of its own, checks the copies, and prints MiB/s, ratios
+and peak memory. The loop runs as paramiko leaves it and, to be fair to it, also with Nagle's algorithm
+switched off. Exit code 1 where ours is not 8 times as fast as the loop.
 """
 
 from __future__ import annotations

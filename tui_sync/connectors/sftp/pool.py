@@ -93,7 +93,8 @@ class SessionPool:
     def _free(self) -> SftpSession | None:
         """The session to use, counted as used; None where another one is to be opened first."""
         self._check()
-        for session in [session for session in self._users if not session.alive]:
+        gone = self._transport is None or not self._transport.alive
+        for session in [session for session in self._users if gone or not session.alive]:
             del self._users[session]
         if not self._users:
             return None
