@@ -311,6 +311,21 @@ class Synced:
     target: Identity
 
 
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """Ledger memory of a file that is partly on its way: enough to go on with it, or to clear it away.
+
+    ``source`` is the file it was begun from, ``token`` the connector's own note, ``ranges`` (start, stop)
+    what the target had confirmed when this was written.
+    """
+
+    path: str
+    source: Identity
+    temporary: str
+    token: str = ""
+    ranges: tuple[tuple[int, int], ...] = ()
+
+
 class RunState(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"

@@ -83,6 +83,12 @@ def temporary(path: str, tag: str) -> str:
     return f"{directory}/{temp}" if directory else temp
 
 
+def is_temporary(path: str, tag: str) -> bool:
+    """True for a path that ``temporary`` makes for this tag."""
+    name = path.rpartition("/")[2]
+    return name.startswith(f"{OURS}-{tag}-") and name.endswith(".part") and "/" not in tag
+
+
 def printable(text: str) -> str:
     """``text`` with everything invisible or dangerous on a terminal spelled out, one to one.
 

@@ -204,6 +204,7 @@ class Session:
                 ledger=self.ledger,
                 plan=replace(plan, totals=self.ledger.totals(plan.plan_id)),
                 listener=listener,
+                leftovers=self.progress.target.leftovers,
                 at_end=held.close,
             )
         except BaseException:

@@ -7,7 +7,7 @@ import pytest
 from tests.contract.conftest import Place
 from tests.contract.support import MTIME, TAG, content
 from tui_sync import names
-from tui_sync.connectors.base import Connector, Upload
+from tui_sync.connectors.base import Connector, Range, Upload
 from tui_sync.connectors.ranges import Ranges
 from tui_sync.errors import StorageError
 
@@ -20,9 +20,15 @@ def begin(connector: Connector) -> Upload:
     return connector.writer().upload("file", temporary=STAGED, size=len(DATA), mtime_ns=MTIME, mode=0o640)
 
 
-def resume(connector: Connector, token: str) -> Upload:
+def resume(connector: Connector, token: str, acknowledged: tuple[Range, ...] = ()) -> Upload:
     return connector.writer().resume(
-        "file", temporary=STAGED, token=token, size=len(DATA), mtime_ns=MTIME, mode=0o640
+        "file",
+        temporary=STAGED,
+        token=token,
+        acknowledged=acknowledged,
+        size=len(DATA),
+        mtime_ns=MTIME,
+        mode=0o640,
     )
 
 
@@ -41,7 +47,7 @@ def test_a_suspended_upload_goes_on_where_it_was(place: Place, connector: Connec
     first.abort()
     assert place.read("file") == b"old"
 
-    second = resume(connector, first.token)
+    second = resume(connector, first.token, first.acknowledged)
     assert Ranges(second.held).common([(HALF, len(DATA))]) == ()
     assert Ranges(second.held).common(first.acknowledged) == first.acknowledged
     for start, stop in Ranges(second.held).missing(len(DATA)):

@@ -83,6 +83,7 @@ def engine_for(
     items: list[Item] | None = None,
     listener: Listener | None = None,
     without: tuple[str, ...] = (),
+    leftovers: tuple[str, ...] = (),
 ) -> Engine:
     """An engine that has not been started, over the difference of the two trees."""
     planned = differing(source, target, mirror=mirror) if items is None else items
@@ -90,7 +91,13 @@ def engine_for(
     for path in without:
         ledger.include(plan.plan_id, path, False)
     return Engine(
-        source=source, target=target, ledger=ledger, plan=plan, listener=listener, retry=QUICK_RETRY
+        source=source,
+        target=target,
+        ledger=ledger,
+        plan=plan,
+        listener=listener,
+        retry=QUICK_RETRY,
+        leftovers=leftovers,
     )
 
 

@@ -158,8 +158,8 @@ def test_retries_end_and_pauses_grow_and_can_be_cancelled(monkeypatch: pytest.Mo
         slept.append(token.slept - sum(slept))
         attempt += 1
     assert attempt == 4
-    assert 0.5 <= slept[0] <= 1 <= slept[1] <= 2
-    assert 1.5 <= slept[2] <= 3
+    assert 0.5 <= slept[0] <= 1
+    assert all(1.5 <= pause <= 3 for pause in slept[1:])
     token.cancel()
     with pytest.raises(Cancelled):
         retry.again(ConnectionLost("x"), 1, token)

@@ -7,7 +7,7 @@ deadline, and raises only errors of ``tui_sync.errors``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias, runtime_checkable
@@ -15,6 +15,7 @@ from typing import Protocol, Self, TypeAlias, runtime_checkable
 from tui_sync.model import Entry, Kind
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
+# Of bytes: start, and stop which is not part of it.
 Range: TypeAlias = tuple[int, int]
 
 
@@ -135,8 +136,8 @@ class Upload(Protocol):
 
     @property
     def held(self) -> tuple[Range, ...]:
-        """Ranges (start, stop) that the storage held when this upload was resumed, sorted and merged. They
-        need not be written again. Empty for a new upload."""
+        """Ranges that the storage held for sure when this upload was resumed, sorted and merged. They need
+        not be written again. Empty for a new upload."""
 
     @property
     def acknowledged(self) -> tuple[Range, ...]:
@@ -213,12 +214,14 @@ class Writer(Protocol):
         *,
         temporary: str,
         token: str,
+        acknowledged: Sequence[Range],
         size: int | None,
         mtime_ns: int | None,
         mode: int | None,
     ) -> Upload:
-        """Go on with a suspended upload, also of an earlier process. Raises NotFound where the storage does
-        not hold it any more, or holds something else under that name."""
+        """Go on with a suspended upload, also of an earlier process: ``token`` and, as far as it was written
+        down, ``acknowledged`` are that upload's. Raises NotFound where the storage does not hold it any more,
+        or holds something else under that name."""
 
     def make_dir(self, path: str, *, mode: int | None) -> None:
         """Make one directory. Raises AlreadyExists where anything has that name."""

@@ -6,7 +6,7 @@ import hashlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -432,6 +432,7 @@ class MemoryWriter:
         *,
         temporary: str,
         token: str,
+        acknowledged: Sequence[Range],
         size: int | None,
         mtime_ns: int | None,
         mode: int | None,

@@ -24,6 +24,7 @@ from tui_sync.model import (
     Kind,
     Mode,
     Outcome,
+    Partial,
     Status,
     Summary,
     Synced,
@@ -63,6 +64,8 @@ SYNCED_COLUMNS = (
     *("path", "s_kind", "s_size", "s_mtime_ns", "s_etag"),
     *("t_kind", "t_size", "t_mtime_ns", "t_etag"),
 )
+
+PARTIAL_COLUMNS = ("path", "s_kind", "s_size", "s_mtime_ns", "s_etag", "temporary", "token", "ranges")
 
 
 def text_to_blob(text: str) -> bytes:
@@ -182,6 +185,27 @@ def synced_to_row(synced: Synced) -> Row:
 
 def row_to_synced(row: Sequence[Any]) -> Synced:
     return Synced(blob_to_text(row[0]), _row_to_identity(row[1:5]), _row_to_identity(row[5:9]))
+
+
+def partial_to_row(partial: Partial) -> Row:
+    """In the order of ``PARTIAL_COLUMNS``."""
+    return (
+        text_to_blob(partial.path),
+        *_identity_to_row(partial.source),
+        text_to_blob(partial.temporary),
+        text_to_blob(partial.token),
+        json.dumps(partial.ranges),
+    )
+
+
+def row_to_partial(row: Sequence[Any]) -> Partial:
+    return Partial(
+        blob_to_text(row[0]),
+        _row_to_identity(row[1:5]),
+        blob_to_text(row[5]),
+        blob_to_text(row[6]),
+        tuple((int(start), int(stop)) for start, stop in json.loads(row[7])),
+    )
 
 
 def _identity_to_row(identity: Identity) -> Row:

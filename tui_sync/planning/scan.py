@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tui_sync import names
@@ -17,19 +18,24 @@ from tui_sync.planning.filters import Filters
 # What may be listed ahead of the consumer: enough to hide round trips, little enough to hold in memory.
 AHEAD_DIRECTORIES = 512
 AHEAD_ENTRIES = 20_000
+MOST_LEFTOVERS = 10_000
 _TICK_S = 0.1
 _SHOWN_NAME = 80
 
 
 class ScanCounters:
-    """How far a scan is, for polling. Only the scan changes them."""
+    """How far a scan is, for polling. Only the scan changes them.
 
-    __slots__ = ("directories", "entries", "errors")
+    ``leftovers`` are the paths of temporary files of this program, of whatever run and machine.
+    """
+
+    __slots__ = ("directories", "entries", "errors", "leftovers")
 
     def __init__(self) -> None:
         self.directories = 0
         self.entries = 0
         self.errors = 0
+        self.leftovers: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +235,7 @@ class _Walk:
         prefix = f"{folder.path}/" if folder.path else ""
         for child in listed:
             if names.is_ours(child.name):
+                self._note_leftover(prefix, child)
                 continue
             try:
                 entry = child.at(prefix + names.check_name(child.name))
@@ -255,6 +262,12 @@ class _Walk:
             else:
                 children.append(scanned)
         folder.children = children
+
+    def _note_leftover(self, prefix: str, child: Listed) -> None:
+        leftovers = self._counters.leftovers
+        if child.kind is Kind.FILE and len(leftovers) < MOST_LEFTOVERS:
+            with suppress(UnsafeName):
+                leftovers.append(prefix + names.check_name(child.name))
 
 
 def _clash(one: Scanned, other: Scanned) -> Scanned:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from tui_sync import names
 from tui_sync.cancel import CancelToken
 from tui_sync.connectors.base import Buffer, Download, Reader, Upload, Writer
 from tui_sync.connectors.digest import ALGORITHM
+from tui_sync.connectors.ranges import Ranges
 from tui_sync.errors import (
     AlreadyExists,
     ConnectionLost,
@@ -23,9 +24,13 @@ from tui_sync.errors import (
 from tui_sync.model import Action, Entry, Item, Verify, WriteMode
 from tui_sync.transfer import preconditions, verify
 from tui_sync.transfer.gate import Gate
+from tui_sync.transfer.partials import Partials
 from tui_sync.transfer.progress import Slot
 from tui_sync.transfer.throttle import Throttle
 from tui_sync.transfer.transform import Transform
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 # Below this a target that drifted costs less to find out at the end than to ask about twice.
 _CHECK_FIRST_BYTES = 1 << 20
@@ -52,7 +57,7 @@ class Copier:
         transform: Transform,
         wanted: Verify,
         write: WriteMode,
-        tag: str,
+        partials: Partials,
         throttle: Throttle,
         gate: Gate,
         cancel: CancelToken,
@@ -63,7 +68,7 @@ class Copier:
         self._transform = transform
         self._wanted = wanted
         self._write = write
-        self._tag = tag
+        self._partials = partials
         self._throttle = throttle
         self._gate = gate
         self._cancel = cancel
@@ -72,7 +77,8 @@ class Copier:
         """Carry out a create or update item.
 
         Raises Drifted or Vanished where either side is not what was planned for, VerifyFailed, Cancelled, or
-        the StorageError of whichever side failed; the old target file is then as it was.
+        the StorageError of whichever side failed; the old target file is then as it was. A large file that
+        was cut off goes on where it stopped the next time.
         """
         planned = item.source
         assert planned is not None
@@ -85,55 +91,109 @@ class Copier:
             raise Vanished("the source is gone since the plan was made") from None
         with download:
             preconditions.check_source(planned, download.entry, "since the plan was made")
-            temporary = item.path if direct else names.temporary(item.path, self._tag)
-            size = planned.size if self._transform.identity else None
-            upload = self._writer.upload(
-                item.path, temporary=temporary, size=size, mtime_ns=planned.mtime_ns, mode=planned.mode
-            )
+            upload = self._begin(item, planned, download)
             try:
-                return self._fill(item, planned, download, upload, slot)
-            except BaseException:
-                upload.abort()
+                copied = self._fill(item, planned, download, upload, slot)
+            except BaseException as error:
+                if direct:
+                    upload.abort()
+                else:
+                    resumable = self._transform.identity
+                    self._partials.let_go(item, planned, upload, error, resumable=resumable)
                 raise
+        if not direct:
+            self._partials.published(item, planned)
+        return copied
+
+    def _begin(self, item: Item, planned: Entry, download: Download) -> Upload:
+        size = planned.size if self._transform.identity else None
+        if self._write is WriteMode.ATOMIC:
+            return self._partials.begin(item, planned, download, size=size)
+        return self._writer.upload(
+            item.path, temporary=item.path, size=size, mtime_ns=planned.mtime_ns, mode=planned.mode
+        )
 
     def _fill(self, item: Item, planned: Entry, download: Download, upload: Upload, slot: Slot) -> Copied:
-        state = hashlib.new(ALGORITHM) if verify.needs_digest(self._wanted) else None
-        sent = 0
-        for block in self._transform.blocks(self._read(download, planned.size, slot)):
-            upload.write(sent, block)
-            sent += len(block)
-            if state is not None:
-                state.update(block)
-        self._check_source_unchanged(planned, download, slot)
+        digest = hashlib.new(ALGORITHM) if verify.needs_digest(self._wanted) else None
+        if self._transform.identity:
+            size = planned.size
+            self._send(item, planned, download, upload, slot, digest)
+        else:
+            size = self._send_transformed(download, planned.size, upload, slot, digest)
+        self._check_source_unchanged(planned, download)
         slot.phase = "verify"
         staged = upload.finish()
-        if staged.size != sent:
-            raise VerifyFailed(f"{sent} bytes were sent but the target holds {staged.size}")
+        if staged.size != size:
+            raise VerifyFailed(f"{size} bytes were sent but the target holds {staged.size}")
         reached = Verify.SIZE
         if upload.staged_path is not None:
             reached = verify.check(
                 self._target,
                 upload.staged_path,
                 wanted=self._wanted,
-                digest=state.hexdigest() if state is not None else None,
+                digest=digest.hexdigest() if digest is not None else None,
                 cancel=self._cancel,
             )
         slot.phase = "publish"
         self._cancel.check()
-        return Copied(self._publish(item, upload, staged), sent, reached)
+        return Copied(self._publish(item, upload, staged), size, reached)
 
-    def _read(self, download: Download, size: int, slot: Slot) -> Iterator[Buffer]:
-        for block in download.blocks():
+    def _send(
+        self,
+        item: Item,
+        planned: Entry,
+        download: Download,
+        upload: Upload,
+        slot: Slot,
+        digest: Hash | None,
+    ) -> None:
+        """Byte for byte, what the target does not hold already. A digest needs every byte read all the
+        same."""
+        if digest is None and upload.copy_from(download):
+            slot.done = planned.size
+            return
+        held = Ranges(upload.held)
+        missing = held.missing(planned.size)
+        slot.done = slot.resumed = held.total
+        for start, stop in missing if digest is None else sorted((*missing, *upload.held)):
+            write = (start, stop) in missing
+            offset = start
+            for block in self._read(download, start, stop):
+                if digest is not None:
+                    digest.update(block)
+                if write:
+                    upload.write(offset, block)
+                    slot.done += len(block)
+                    self._partials.written(item, planned, upload, offset, offset + len(block))
+                offset += len(block)
+            if offset < stop:
+                raise Drifted("the source shrank while it was copied")
+
+    def _send_transformed(
+        self, download: Download, size: int, upload: Upload, slot: Slot, digest: Hash | None
+    ) -> int:
+        def read() -> Iterator[Buffer]:
+            for block in self._read(download, 0, size):
+                slot.done += len(block)
+                yield block
+
+        sent = 0
+        for block in self._transform.blocks(read()):
+            upload.write(sent, block)
+            sent += len(block)
+            if digest is not None:
+                digest.update(block)
+        if slot.done < size:
+            raise Drifted("the source shrank while it was copied")
+        return sent
+
+    def _read(self, download: Download, start: int, stop: int) -> Iterator[Buffer]:
+        for block in download.blocks(start, stop):
             self._gate.wait(self._cancel)
             self._throttle.take(len(block), self._cancel)
-            slot.done += len(block)
-            if slot.done > size:
-                raise Drifted("the source grew while it was copied")
             yield block
 
-    def _check_source_unchanged(self, planned: Entry, download: Download, slot: Slot) -> None:
-        if slot.done != planned.size:
-            raise Drifted("the source shrank while it was copied")
+    def _check_source_unchanged(self, planned: Entry, download: Download) -> None:
         try:
             now = download.restat()
         except NotFound:

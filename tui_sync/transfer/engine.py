@@ -7,7 +7,7 @@ worker.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 from tui_sync import names
@@ -40,6 +40,7 @@ from tui_sync.transfer.copy import Copied, Copier
 from tui_sync.transfer.crew import Crew
 from tui_sync.transfer.deletes import Deleter
 from tui_sync.transfer.gate import Gate
+from tui_sync.transfer.partials import Partials
 from tui_sync.transfer.progress import Progress, Slot
 from tui_sync.transfer.receipt import Receipt
 from tui_sync.transfer.recorder import Listener, Recorder
@@ -52,6 +53,8 @@ AUTO_WORKERS = 8
 _GRACE_S = 1.2
 # So many items in a row lost to a dead connection, and the rest is not tried.
 _LOST_IN_A_ROW = 8
+# An attempt that began so many bytes farther on than those before has achieved something.
+_PROGRESS = 64 << 10
 
 
 class _Keep:
@@ -73,6 +76,7 @@ class Engine:
         plan: Plan,
         listener: Listener | None = None,
         retry: Retry | None = None,
+        leftovers: Sequence[str] = (),
         at_end: Callable[[], None] | None = None,
     ) -> None:
         options = plan.options
@@ -99,6 +103,8 @@ class Engine:
         self._summary: Summary | None = None
         self.run_id = ledger.start_run(plan.plan_id)
         self._recorder = Recorder(ledger, self.run_id, listener, self._stop_for)
+        self._leftovers = leftovers
+        self._partials = Partials(ledger, self._reader, self._writer, self._cancel)
         self._copier = Copier(
             source=source.reader(),
             target=self._reader,
@@ -106,7 +112,7 @@ class Engine:
             transform=transform(options.transform),
             wanted=verify.level(options.verify, self._reader.features),
             write=options.write,
-            tag=ledger.tag,
+            partials=self._partials,
             throttle=self._throttle,
             gate=self._gate,
             cancel=self._cancel,
@@ -189,6 +195,7 @@ class Engine:
 
     def _run(self) -> None:
         try:
+            self._partials.clear(self._items(Action.CREATE, Action.UPDATE), self._leftovers)
             self._make_folders()
             self._copy_files()
             if not self._stopped():
@@ -282,29 +289,34 @@ class Engine:
             return
         self._recorder.started(item)
         slot = self._progress.begin(item)
-        attempt = 0
+        attempt = attempts = 0
+        farthest = 0
         while True:
             attempt += 1
+            attempts += 1
             slot.restart()
             try:
                 self._gate.wait(self._cancel)
                 copied = act(item, slot)
-                outcome = self._done(item, slot, copied, attempt)
+                outcome = self._done(item, slot, copied, attempts)
                 break
             except Cancelled:
-                outcome = Outcome(item, Status.CANCELLED, attempts=attempt)
+                outcome = Outcome(item, Status.CANCELLED, attempts=attempts)
                 break
             except TuiSyncError as error:
                 if self._cancel.cancelled:
-                    outcome = Outcome(item, Status.CANCELLED, attempts=attempt)
+                    outcome = Outcome(item, Status.CANCELLED, attempts=attempts)
                     break
+                if slot.resumed >= farthest + _PROGRESS:
+                    # Cut again, but farther on: that is no failing attempt.
+                    farthest, attempt = slot.resumed, 1
                 try:
                     if self._retry.again(error, attempt, self._cancel):
                         continue
                 except Cancelled:
-                    outcome = Outcome(item, Status.CANCELLED, attempts=attempt)
+                    outcome = Outcome(item, Status.CANCELLED, attempts=attempts)
                     break
-                outcome = _ended_by(item, error, attempt)
+                outcome = _ended_by(item, error, attempts)
                 self._count_lost(error)
                 break
             except Exception as error:  # noqa: BLE001 - one failure stops no other, not even a bug's
@@ -312,7 +324,7 @@ class Engine:
                     item,
                     Status.FAILED,
                     error=f"internal error: {type(error).__name__}: {error}",
-                    attempts=attempt,
+                    attempts=attempts,
                 )
                 break
         self._settle(slot, outcome)

@@ -13,14 +13,18 @@ _KEPT_ERRORS = 200
 
 
 class Slot:
-    """One file in flight. Only its worker writes; readers tolerate a value that is a moment old."""
+    """One file in flight. Only its worker writes; readers tolerate a value that is a moment old.
 
-    __slots__ = ("done", "path", "phase", "size", "started")
+    ``done`` bytes of ``size``, of which ``resumed`` were there when the attempt began.
+    """
+
+    __slots__ = ("done", "path", "phase", "resumed", "size", "started")
 
     def __init__(self, path: str, size: int) -> None:
         self.path = path
         self.size = size
         self.done = 0
+        self.resumed = 0
         self.phase = "copy"
         self.started = time.monotonic()
 

@@ -11,10 +11,10 @@ from tui_sync.errors import TuiSyncError
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Exponential backoff with full jitter, at most ``attempts`` tries in all; pauses in seconds."""
+    """Exponential backoff with jitter, at most ``attempts`` tries in all; pauses in seconds."""
 
-    attempts: int = 4
-    first_pause_s: float = 0.5
+    attempts: int = 6
+    first_pause_s: float = 0.2
     longest_pause_s: float = 15.0
 
     def again(self, error: TuiSyncError, attempt: int, cancel: CancelToken) -> bool:
@@ -24,6 +24,6 @@ class Retry:
         """
         if not error.retryable or attempt >= self.attempts:
             return False
-        longest = min(self.longest_pause_s, self.first_pause_s * 2 ** (attempt - 1))
+        longest = min(self.longest_pause_s, self.first_pause_s * 3 ** (attempt - 1))
         cancel.wait(random.uniform(longest / 2, longest))
         return True

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from tui_sync.connectors.base import Download, Endpoint, Features, Listed, Prompts, Upload
+from tui_sync.connectors.base import Download, Endpoint, Features, Listed, Prompts, Range, Upload
 from tui_sync.connectors.sftp import paramiko_transport, wire
 from tui_sync.connectors.sftp.download import SftpDownload
 from tui_sync.connectors.sftp.login import login_of
@@ -190,11 +191,12 @@ class SftpWriter:
         *,
         temporary: str,
         token: str,
+        acknowledged: Sequence[Range],
         size: int | None,
         mtime_ns: int | None,
         mode: int | None,
     ) -> Upload:
-        return SftpUpload(self._remote, path, temporary, mtime_ns=mtime_ns, mode=mode, resumed=True)
+        return SftpUpload(self._remote, path, temporary, mtime_ns=mtime_ns, mode=mode, resumed=acknowledged)
 
     def make_dir(self, path: str, *, mode: int | None) -> None:
         full = self._remote.full(path)

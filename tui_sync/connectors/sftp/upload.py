@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
+from collections.abc import Sequence
 
 from tui_sync.connectors.base import Buffer, Download, Range
 from tui_sync.connectors.ranges import Ranges
@@ -33,7 +34,8 @@ _FULL = 1 << 20
 
 
 class SftpUpload:
-    """See ``base.Upload``. Keeps its session until it is published or aborted."""
+    """See ``base.Upload``. Keeps its session until it is published, suspended or aborted. ``resumed``: what an
+    earlier upload had acknowledged, None for a new one."""
 
     def __init__(
         self,
@@ -43,7 +45,7 @@ class SftpUpload:
         *,
         mtime_ns: int | None,
         mode: int | None,
-        resumed: bool = False,
+        resumed: Sequence[Range] | None = None,
     ) -> None:
         self._remote = remote
         self._wanted = wire.Attributes(
@@ -62,7 +64,7 @@ class SftpUpload:
         self._session = remote.pool.acquire()
         self._held: tuple[Range, ...] = ()
         try:
-            self._handle = self._reopen() if resumed else self._open()
+            self._handle = self._open() if resumed is None else self._reopen(resumed)
         except BaseException:
             self._leave()
             raise
@@ -138,7 +140,7 @@ class SftpUpload:
         self._ended = True
         with contextlib.suppress(TuiSyncError):
             if self._session.alive and self._handle is not None:
-                # What is on its way still arrives; what the server has is seen when this is resumed.
+                # What is on its way still arrives, and is written once more when this is resumed.
                 self._session.send(wire.Close(self._handle), "close", self._full)
         self._handle = None
         self._acks.clear()
@@ -176,13 +178,13 @@ class SftpUpload:
                 raise self._cause(error) from None
             return self._send_open(flags | OpenFlag.EXCLUSIVE, staged)
 
-    def _reopen(self) -> bytes:
-        """The handle of a file that an earlier upload left; its length is what it holds."""
+    def _reopen(self, acknowledged: Sequence[Range]) -> bytes:
+        """The handle of a file that an earlier upload left. Its length alone says nothing about what is in it:
+        only what was acknowledged is there for sure, and only as far as the file goes."""
         there = self._remote.lstat(self._session, self._temporary)
         if there.kind is not Kind.FILE:
             raise NotFound(f"“{printable(self._full)}” is no regular file")
-        if there.size:
-            self._held = ((0, there.size),)
+        self._held = Ranges(acknowledged).common([(0, there.size)])
         return self._send_open(OpenFlag.WRITE, wire.NO_ATTRIBUTES)
 
     def _send_open(self, flags: OpenFlag, attributes: wire.Attributes) -> bytes:
