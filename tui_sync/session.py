@@ -68,6 +68,8 @@ class Session:
                 self._keep(side, registry.connect(endpoint, self._prompts))
             except TuiSyncError as error:
                 failures[side] = error
+            except Exception as error:  # noqa: BLE001 - raised in the thread that waits
+                failures[side] = TuiSyncError(f"internal error: {type(error).__name__}: {error}")
             finally:
                 open_sides.release()
 
