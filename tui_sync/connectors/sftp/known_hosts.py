@@ -60,7 +60,7 @@ def lookup(files: Iterable[Path], name: str) -> list[Record]:
             continue
         except OSError as error:
             raise ConnectError(f"cannot read the known hosts in {file}: {error.strerror}") from error
-        for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), 1):
+        for number, line in enumerate(content.decode("utf-8", "replace").split("\n"), 1):
             record = _parse(file, number, line, name)
             if record is not None:
                 records.append(record)
