@@ -34,8 +34,10 @@ _FULL = 1 << 20
 
 
 class SftpUpload:
-    """See ``base.Upload``. Keeps its session until it is published, suspended or aborted. ``resumed``: what an
-    earlier upload had acknowledged, None for a new one."""
+    """See ``base.Upload``. Keeps its session until it is published, suspended or aborted.
+
+    ``resumed``: what of an earlier upload was acknowledged, None for a new one.
+    """
 
     def __init__(
         self,
@@ -179,8 +181,8 @@ class SftpUpload:
             return self._send_open(flags | OpenFlag.EXCLUSIVE, staged)
 
     def _reopen(self, acknowledged: Sequence[Range]) -> bytes:
-        """The handle of a file that an earlier upload left. Its length alone says nothing about what is in it:
-        only what was acknowledged is there for sure, and only as far as the file goes."""
+        """The handle of a file that an earlier upload left. Its length alone says nothing about what is in
+        it: only what was acknowledged is there for sure, and only as far as the file goes."""
         there = self._remote.lstat(self._session, self._temporary)
         if there.kind is not Kind.FILE:
             raise NotFound(f"“{printable(self._full)}” is no regular file")
