@@ -89,7 +89,12 @@ class TuiSyncApp(App[int]):
         self._closing_threads: list[threading.Thread] = []
         self.register_theme(themes.DARK)
         self.register_theme(themes.LIGHT)
-        self.theme = os.environ.get("TEXTUAL_THEME") or themes.DARK.name
+        if self.no_color:
+            # Without colours a theme of the terminal's own palette is black on black.
+            for name in [name for name, theme in self.available_themes.items() if theme.ansi]:
+                self.unregister_theme(name)
+        wanted = os.environ.get("TEXTUAL_THEME", "")
+        self.theme = wanted if wanted in self.available_themes else themes.DARK.name
 
     def get_default_screen(self) -> Screen[Any]:
         return ProfilesScreen()

@@ -78,7 +78,7 @@ class ProfileList(LineList):
             Segment(f"{glyph} " if glyph else "  ", self.ink(*on, tone)),
             Segment(f"{when} ", self.ink(*on, "card--muted")),
         ]
-        return [first, [edge, *self._second(card, width - 4, on)]]
+        return [first, *([edge, *line] for line in self._below(card, width - 4, on))]
 
     def _last(self, card: Card) -> tuple[str, str, str]:
         """The last run as glyph, words and tone."""
@@ -96,20 +96,27 @@ class ProfileList(LineList):
         files = text.count(summary.created + summary.updated, "file")
         return glyph, f"{words} {when} · {files} · {text.size(summary.bytes)}", tone
 
-    def _second(self, card: Card, width: int, on: tuple[str, ...]) -> Line:
+    def _below(self, card: Card, width: int, on: tuple[str, ...]) -> list[Line]:
+        """Both places, or what is wrong in up to two lines."""
         profile = card.found.profile
         if profile is None or card.problem:
             words = printable(card.problem or card.found.error or "")
-            return [Segment(text.shorten(words, width), self.ink(*on, "card--error"))]
+            words = words.removeprefix(f"{printable(str(card.found.path))}: ")
+            lines = text.wrap(words, width)
+            if len(lines) > 2:
+                lines = [lines[0], text.shorten(" ".join(lines[1:]), width)]
+            return [[Segment(line, self.ink(*on, "card--error"))] for line in lines]
         room = width - len(ARROW)
         source = text.shorten(
             printable(profile.source.url), max(room // 2, room - cell_len(printable(profile.target.url)))
         )
         target = text.shorten(printable(profile.target.url), room - cell_len(source))
         return [
-            Segment(source, self.ink(*on, "card--place")),
-            Segment(ARROW, self.ink(*on, "card--arrow")),
-            Segment(target, self.ink(*on, "card--place")),
+            [
+                Segment(source, self.ink(*on, "card--place")),
+                Segment(ARROW, self.ink(*on, "card--arrow")),
+                Segment(target, self.ink(*on, "card--place")),
+            ]
         ]
 
 
