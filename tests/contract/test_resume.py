@@ -60,6 +60,21 @@ def test_a_suspended_upload_goes_on_where_it_was(place: Place, connector: Connec
     assert place.children("") == {"file"}
 
 
+def test_a_hole_is_not_held(place: Place, connector: Connector) -> None:
+    if not connector.reader().features.random_write:
+        pytest.skip("blocks in order only")
+    first = begin(connector)
+    write_all(first, HALF, len(DATA))
+    first.suspend()
+    second = resume(connector, first.token, first.acknowledged)
+    assert Ranges(second.held).common([(0, HALF)]) == ()
+    for start, stop in Ranges(second.held).missing(len(DATA)):
+        write_all(second, start, stop)
+    second.finish()
+    second.publish(replace=False)
+    assert place.read("file") == DATA
+
+
 def test_what_was_resumed_can_be_aborted(place: Place, connector: Connector) -> None:
     first = begin(connector)
     write_all(first, 0, HALF)

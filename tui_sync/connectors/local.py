@@ -248,7 +248,8 @@ class LocalWriter:
             taken=taken,
             mtime_ns=mtime_ns,
             mode=mode,
-            held=found.st_size,
+            # Its length alone says nothing: what was written out of order leaves holes.
+            held=Ranges(acknowledged).common([(0, found.st_size)]),
         )
 
     def make_dir(self, path: str, *, mode: int | None) -> None:
@@ -310,11 +311,11 @@ class LocalUpload:
         taken: bool,
         mtime_ns: int | None,
         mode: int | None,
-        held: int = 0,
+        held: tuple[Range, ...] = (),
     ) -> None:
         self._tree = tree
-        self._held: tuple[Range, ...] = ((0, held),) if held else ()
-        self._acknowledged = Ranges(self._held)
+        self._held = held
+        self._acknowledged = Ranges(held)
         self._mtime_ns = mtime_ns
         self._mode = mode
         self._path = path

@@ -296,7 +296,7 @@ class MemoryUpload:
         replaces: bool,
         mtime_ns: int | None,
         mode: int | None,
-        resumed: bool = False,
+        resumed: Sequence[Range] | None = None,
     ) -> None:
         self._connector = connector
         self._mtime_ns = mtime_ns
@@ -307,10 +307,10 @@ class MemoryUpload:
         self._finished = False
         self._ended = False
         with connector.lock:
-            kept = connector.nodes.get(temporary) if resumed else None
+            kept = connector.nodes.get(temporary) if resumed is not None else None
             self._node = kept or Node(mode=0o600, mtime_ns=connector.rounded(connector.clock()))
             connector.nodes[temporary] = self._node
-        self._held: tuple[Range, ...] = ((0, len(kept.data)),) if kept and kept.data else ()
+        self._held = Ranges(resumed or ()).common([(0, len(kept.data))]) if kept else ()
         self._acknowledged = Ranges(self._held)
 
     @property
@@ -450,7 +450,7 @@ class MemoryWriter:
                 replaces=path in there.nodes,
                 mtime_ns=mtime_ns,
                 mode=mode,
-                resumed=True,
+                resumed=acknowledged,
             )
 
     def make_dir(self, path: str, *, mode: int | None) -> None:
