@@ -94,6 +94,8 @@ class TuiSyncApp(App[int]):
             for name in [name for name, theme in self.available_themes.items() if theme.ansi]:
                 self.unregister_theme(name)
         wanted = os.environ.get("TEXTUAL_THEME", "")
+        # Textual takes the same variable, before our themes are known: only a change makes it look again.
+        self.theme = themes.DARK.name
         self.theme = wanted if wanted in self.available_themes else themes.DARK.name
 
     def get_default_screen(self) -> Screen[Any]:
