@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias, runtime_checkable
 
+from tui_sync.errors import StorageError
 from tui_sync.model import Entry, Kind
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -26,6 +27,7 @@ class Endpoint:
     ``path`` is absolute on a local disk; on SFTP it starts with ``/`` as in the URL, where ``/~/`` leads to
     the login folder. ``options`` are the side's further keys of the profile. ``secrets`` resolve on demand
     (by key: ``password``, ``passphrase``, ``access_key`` …) and may ask a person; only connectors call them.
+    ``profile`` is what commands call the profile it comes from, ``""`` where there is none.
     """
 
     url: str
@@ -36,6 +38,7 @@ class Endpoint:
     user: str | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     secrets: Mapping[str, Callable[[], str]] = field(default_factory=dict, repr=False)
+    profile: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +240,60 @@ class Writer(Protocol):
 
     def rename(self, old: str, new: str) -> None:
         """Rename within the root; raises AlreadyExists rather than replace anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A small file, read whole: its entry when it was opened, its bytes, and its entry after that."""
+
+    before: Entry
+    data: bytes
+    after: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A small file to be staged whole under ``temporary``, and then published as ``path``."""
+
+    path: str
+    temporary: str
+    data: bytes
+    mtime_ns: int | None
+    mode: int | None
+    replace: bool
+
+
+@runtime_checkable
+class BulkReader(Protocol):
+    """A Reader that does for many small files in a few round trips what it does for one in each of many.
+
+    Results stand in the order of what was asked. An error concerns one file and is returned, not raised;
+    only what concerns them all (ConnectionLost, TimedOut) is raised.
+    """
+
+    def stat_many(self, paths: Sequence[str]) -> list[Entry | StorageError]:
+        """``Reader.stat`` of each path."""
+
+    def fetch_many(self, paths: Sequence[str], most: int) -> list[Fetched | StorageError]:
+        """Read each regular file whole; one of more than ``most`` bytes is an error."""
+
+
+@runtime_checkable
+class BulkWriter(Protocol):
+    """A Writer that does for many small files in a few round trips what it does for one in each of many.
+
+    Results and errors as with BulkReader. Each file keeps every promise of an Upload on its own.
+    """
+
+    def stage_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
+        """``Upload.write`` and ``Upload.finish`` of each: the entry of the staged file as the storage tells
+        it. Nothing stays staged of one that failed."""
+
+    def publish_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
+        """``Upload.publish`` of each staged file."""
+
+    def discard_many(self, parcels: Sequence[Parcel]) -> None:
+        """``Upload.abort`` of each staged file. Never raises."""
 
 
 class Connector(Protocol):

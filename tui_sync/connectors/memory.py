@@ -9,11 +9,22 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from tui_sync import names
-from tui_sync.connectors.base import Buffer, Download, Endpoint, Features, Listed, Prompts, Range
+from tui_sync.connectors.base import (
+    Buffer,
+    Download,
+    Endpoint,
+    Features,
+    Fetched,
+    Listed,
+    Parcel,
+    Prompts,
+    Range,
+)
 from tui_sync.connectors.ranges import Ranges
 from tui_sync.errors import (
     AlreadyExists,
@@ -22,12 +33,14 @@ from tui_sync.errors import (
     NotFound,
     NotSupported,
     StorageError,
+    TimedOut,
     TuiSyncError,
 )
 from tui_sync.model import Entry, Kind
 
 BLOCK = 64 * 1024
 
+T = TypeVar("T")
 Fault = Callable[[str, str], None]
 
 
@@ -228,6 +241,19 @@ class MemoryReader:
             return None
         return hashlib.new(algorithm, there.read(path)).hexdigest()
 
+    def stat_many(self, paths: Sequence[str]) -> list[Entry | StorageError]:
+        return [_or_error(partial(self.stat, path)) for path in paths]
+
+    def fetch_many(self, paths: Sequence[str], most: int) -> list[Fetched | StorageError]:
+        return [_or_error(partial(self._fetch, path, most)) for path in paths]
+
+    def _fetch(self, path: str, most: int) -> Fetched:
+        with self.open(path) as download:
+            data = b"".join(bytes(block) for block in download.blocks(0, most + 1))
+            if len(data) > most:
+                raise StorageError(f"“{names.printable(path)}” holds more than {most} bytes")
+            return Fetched(download.entry, data, download.restat())
+
     def free_space(self) -> int | None:
         there = self._connector
         there.begin("free_space", "")
@@ -408,6 +434,7 @@ class MemoryWriter:
 
     def __init__(self, connector: MemoryConnector) -> None:
         self._connector = connector
+        self._staged: dict[str, MemoryUpload] = {}
 
     def upload(
         self, path: str, *, temporary: str, size: int | None, mtime_ns: int | None, mode: int | None
@@ -452,6 +479,41 @@ class MemoryWriter:
                 mode=mode,
                 resumed=acknowledged,
             )
+
+    def stage_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
+        return [_or_error(partial(self._stage, parcel)) for parcel in parcels]
+
+    def publish_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
+        return [_or_error(partial(self._publish, parcel)) for parcel in parcels]
+
+    def discard_many(self, parcels: Sequence[Parcel]) -> None:
+        for parcel in parcels:
+            if (upload := self._staged.pop(parcel.temporary, None)) is not None:
+                upload.abort()
+
+    def _stage(self, parcel: Parcel) -> Entry:
+        upload = self.upload(
+            parcel.path,
+            temporary=parcel.temporary,
+            size=len(parcel.data),
+            mtime_ns=parcel.mtime_ns,
+            mode=parcel.mode,
+        )
+        try:
+            if parcel.data:
+                upload.write(0, parcel.data)
+            entry = upload.finish()
+        except BaseException:
+            upload.abort()
+            raise
+        self._staged[parcel.temporary] = upload
+        return entry
+
+    def _publish(self, parcel: Parcel) -> Entry:
+        upload = self._staged[parcel.temporary]
+        entry = upload.publish(replace=parcel.replace)
+        del self._staged[parcel.temporary]
+        return entry
 
     def make_dir(self, path: str, *, mode: int | None) -> None:
         there = self._connector
@@ -511,6 +573,16 @@ class MemoryWriter:
                 raise StorageError(f"“{names.printable(old)}” cannot be moved into itself")
             for path in [key for key in there.nodes if key == old or key.startswith(f"{old}/")]:
                 there.nodes[new + path[len(old) :]] = there.nodes.pop(path)
+
+
+def _or_error(action: Callable[[], T]) -> T | StorageError:
+    """What the action returns, or the error it raises where that concerns this one file."""
+    try:
+        return action()
+    except (ConnectionLost, TimedOut):
+        raise
+    except StorageError as error:
+        return error
 
 
 def _set(there: MemoryConnector, node: Node, mtime_ns: int | None, mode: int | None) -> None:

@@ -26,7 +26,7 @@ from tui_sync.model import Entry, Item, Partial
 # Below this, sending again costs no more than going on would.
 RESUME_FROM = 4 << 20
 # After so many bytes more the ledger is told: what a kill can cost beyond the window in flight.
-_NOTE_EVERY = 8 << 20
+_NOTE_EVERY = 4 << 20
 # The end of what is held is where a server that went down would have left holes.
 _RECHECKED = 256 << 10
 
