@@ -113,7 +113,7 @@ def test_every_key_arrives(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_left_out_is_the_default(file: Path) -> None:
     profile = written(file, SIDES)
     assert profile.options == SyncOptions()
-    assert (profile.source.port, profile.source.user) == (22, "u")
+    assert (profile.source.port, profile.source.user) == (None, "u")
     assert (dict(profile.source.options), dict(profile.source.secrets)) == ({}, {})
 
 
@@ -265,22 +265,25 @@ def test_what_is_no_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("sftp://h/a", ("sftp://h/a", "h", 22, None, "/a")),
-        ("SFTP://H.Example.COM:22//a/./b/", ("sftp://h.example.com/a/b", "h.example.com", 22, None, "/a/b")),
+        ("sftp://h/a", ("sftp://h/a", "h", None, None, "/a")),
+        (
+            "SFTP://H.Example.COM:22//a/./b/",
+            ("sftp://h.example.com/a/b", "h.example.com", None, None, "/a/b"),
+        ),
         ("sftp://u@h:2222/", ("sftp://u@h:2222/", "h", 2222, "u", "/")),
-        ("sftp://u@h/~/", ("sftp://u@h/~/", "h", 22, "u", "/~/")),
-        ("sftp://u@h/~", ("sftp://u@h/~/", "h", 22, "u", "/~/")),
-        ("sftp://u@h/~/in/x/", ("sftp://u@h/~/in/x", "h", 22, "u", "/~/in/x")),
+        ("sftp://u@h/~/", ("sftp://u@h/~/", "h", None, "u", "/~/")),
+        ("sftp://u@h/~", ("sftp://u@h/~/", "h", None, "u", "/~/")),
+        ("sftp://u@h/~/in/x/", ("sftp://u@h/~/in/x", "h", None, "u", "/~/in/x")),
         ("sftp://u@[::1]:2222/a", ("sftp://u@[::1]:2222/a", "::1", 2222, "u", "/a")),
-        ("sftp://[FE80::1%25eth0]/a", ("sftp://[fe80::1%25eth0]/a", "fe80::1%eth0", 22, None, "/a")),
-        ("sftp://me%40corp@h/a", ("sftp://me%40corp@h/a", "h", 22, "me@corp", "/a")),
-        ("sftp://me@corp@h/a", ("sftp://me%40corp@h/a", "h", 22, "me@corp", "/a")),
-        ("sftp://h/a%20b/%C3%BC", ("sftp://h/a b/ü", "h", 22, None, "/a b/ü")),
-        ("sftp://h/100%", ("sftp://h/100%25", "h", 22, None, "/100%")),
-        ("sftp://h/a?b#c", ("sftp://h/a?b#c", "h", 22, None, "/a?b#c")),
-        ("sftp://h/%FF%0A%1B", ("sftp://h/%FF%0A%1B", "h", 22, None, "/\udcff\n\x1b")),
-        ("sftp://h/a@b:c", ("sftp://h/a@b:c", "h", 22, None, "/a@b:c")),
-        ("sftp://my_host-1/a", ("sftp://my_host-1/a", "my_host-1", 22, None, "/a")),
+        ("sftp://[FE80::1%25eth0]/a", ("sftp://[fe80::1%25eth0]/a", "fe80::1%eth0", None, None, "/a")),
+        ("sftp://me%40corp@h/a", ("sftp://me%40corp@h/a", "h", None, "me@corp", "/a")),
+        ("sftp://me@corp@h/a", ("sftp://me%40corp@h/a", "h", None, "me@corp", "/a")),
+        ("sftp://h/a%20b/%C3%BC", ("sftp://h/a b/ü", "h", None, None, "/a b/ü")),
+        ("sftp://h/100%", ("sftp://h/100%25", "h", None, None, "/100%")),
+        ("sftp://h/a?b#c", ("sftp://h/a?b#c", "h", None, None, "/a?b#c")),
+        ("sftp://h/%FF%0A%1B", ("sftp://h/%FF%0A%1B", "h", None, None, "/\udcff\n\x1b")),
+        ("sftp://h/a@b:c", ("sftp://h/a@b:c", "h", None, None, "/a@b:c")),
+        ("sftp://my_host-1/a", ("sftp://my_host-1/a", "my_host-1", None, None, "/a")),
     ],
 )
 def test_sftp_urls(url: str, expected: tuple[object, ...], tmp_path: Path) -> None:

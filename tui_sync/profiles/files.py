@@ -6,7 +6,7 @@ import difflib
 import os
 import stat
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import platformdirs
@@ -48,7 +48,14 @@ def load(path: Path) -> Profile:
     if not raw:
         raise ProfileError(f"{file}: the file is empty: add [source] and [target], each with a url")
     source, target, options = schema.read(raw, file=file, base=path.absolute().parent)
-    return Profile(path.stem, path.absolute(), source, target, options)
+    called = _called(path)
+    return Profile(
+        path.stem,
+        path.absolute(),
+        replace(source, profile=called),
+        replace(target, profile=called),
+        options,
+    )
 
 
 def find(name_or_path: str, folder: Path | None = None) -> Profile:
@@ -145,6 +152,12 @@ def _parse(text: str, file: str) -> dict[str, object]:
     except RecursionError:
         problem = "nested too deeply: a profile has sections and keys, no more"
     raise ProfileError(f"{file}: {problem}")
+
+
+def _called(path: Path) -> str:
+    """The shortest that ``find`` takes for this file."""
+    own = path.suffix == SUFFIX and path.absolute().parent == folder().absolute()
+    return path.stem if own else str(path)
 
 
 def _folder(named: Path | None) -> Path:

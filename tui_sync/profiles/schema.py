@@ -35,10 +35,10 @@ T = TypeVar("T")
 
 MOST_WORKERS = 64
 _SECRETS = ("password", "passphrase", "access_key", "secret_key")
-_PATHS = ("identity_file", "known_hosts")
+_PATHS = ("identity_file", "known_hosts", "ssh_config")
 _KEYS_OF = {
     "file": (),
-    "sftp": ("password", "passphrase", "identity_file", "known_hosts", "transport"),
+    "sftp": ("password", "passphrase", "identity_file", "known_hosts", "ssh_config", "transport"),
     "s3": ("endpoint_url", "region", "access_key", "secret_key"),
 }
 _PLACE = {"file": "a local folder", "sftp": "SFTP", "s3": "S3"}
@@ -131,6 +131,7 @@ class _Side(_Section):
     passphrase: Reference | None = Field(default=None, repr=False)
     identity_file: Text | None = None
     known_hosts: Text | None = None
+    ssh_config: Text | None = None
     transport: Annotated[str, BeforeValidator(_transport)] | None = None
     endpoint_url: Text | None = None
     region: Text | None = None
@@ -205,7 +206,7 @@ def _endpoint(side: _Side, name: str, file: str, base: Path) -> tuple[Endpoint, 
             resolver = secret(value, where=f"{file}: {name}.{key}", base=base)
             if resolver is not None:
                 secrets[key] = resolver
-        elif key in _PATHS:
+        elif key in _PATHS and not (key == "ssh_config" and value == "none"):
             options[key] = _path(value, f"{file}: {name}.{key}", base)
         else:
             options[key] = value

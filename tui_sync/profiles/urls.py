@@ -30,7 +30,7 @@ _PASSWORD = 'holds a password: take it out, and write password = "env:NAME" in a
 class Location:
     """``url`` is the canonical spelling, with everything that is not printable percent-encoded.
 
-    ``path`` is absolute; ``/~/…`` on SFTP leads to the login folder.
+    ``path`` is absolute; ``/~/…`` on SFTP leads to the login folder. ``port`` None: the usual one.
     """
 
     url: str
@@ -132,7 +132,7 @@ def _sftp(rest: str) -> Location:
         "sftp://"
         + (f"{_encode(user, '@:/')}@" if user is not None else "")
         + shown.replace("%", "%25")
-        + (f":{port}" if port != SFTP_PORT else "")
+        + (f":{port}" if port is not None else "")
         + _encode(absolute)
     )
     return Location(url, "sftp", absolute, host, port, user)
@@ -146,7 +146,7 @@ def _plausible(address: str) -> bool:
     return True
 
 
-def _address(address: str) -> tuple[str, int]:
+def _address(address: str) -> tuple[str, int | None]:
     if address.startswith("["):
         literal, bracket, port = address[1:].partition("]")
         host = _decode(literal).lower()
@@ -168,11 +168,11 @@ def _address(address: str) -> tuple[str, int]:
     return host, _port(port)
 
 
-def _port(text: str) -> int:
+def _port(text: str) -> int | None:
     if not text:
-        return SFTP_PORT
+        return None
     if text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= 65535:
-        return int(text)
+        return int(text) if int(text) != SFTP_PORT else None
     raise ValueError("has a port that is no number from 1 to 65535: write sftp://host:22/folder")
 
 

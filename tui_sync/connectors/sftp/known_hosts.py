@@ -20,13 +20,17 @@ DEFAULT_PORT = 22
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One line that speaks of a host: ``blob`` is the public key in its wire form."""
+    """One line that speaks of a host: ``blob`` is the public key in its wire form.
+
+    ``authority``: the key is that of an authority that signs host keys (``@cert-authority``).
+    """
 
     file: Path
     line: int
     key_type: str
     blob: bytes
     revoked: bool = False
+    authority: bool = False
 
 
 def host_name(host: str, port: int) -> str:
@@ -85,20 +89,18 @@ def append(file: Path, line: str) -> None:
 
 def _parse(file: Path, number: int, line: str, name: str) -> Record | None:
     fields = line.split()
-    revoked = False
+    marker = ""
     if fields and fields[0].startswith("@"):
-        # Certificate authorities are for certificates, which are not asked for.
-        if fields[0] != "@revoked":
+        marker = fields.pop(0)
+        if marker not in ("@revoked", "@cert-authority"):
             return None
-        revoked = True
-        fields = fields[1:]
     if len(fields) < 3 or fields[0].startswith("#") or not _matches(fields[0], name):
         return None
     try:
         blob = base64.b64decode(fields[2], validate=True)
     except (binascii.Error, ValueError):
         return None
-    return Record(file, number, fields[1], blob, revoked)
+    return Record(file, number, fields[1], blob, marker == "@revoked", marker == "@cert-authority")
 
 
 def _matches(patterns: str, name: str) -> bool:

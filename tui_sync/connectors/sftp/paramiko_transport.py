@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import paramiko
@@ -18,14 +18,16 @@ from paramiko.buffered_pipe import BufferedPipe, PipeTimeout
 from paramiko.common import MSG_SERVICE_REQUEST
 
 from tui_sync.connectors.base import Buffer, HostKey
-from tui_sync.connectors.sftp import known_hosts
+from tui_sync.connectors.sftp import known_hosts, proxy_command
 from tui_sync.connectors.sftp.login import Login
 from tui_sync.connectors.sftp.paramiko_login import authenticate
+from tui_sync.connectors.sftp.route import resolve
 from tui_sync.connectors.sftp.wire import MAX_PACKET
 from tui_sync.errors import (
     ChangedHostKey,
     ConnectError,
     ConnectionLost,
+    HostKeyError,
     NotSupported,
     TimedOut,
     UnknownHostKey,
@@ -233,9 +235,17 @@ class ParamikoChannel:
 class ParamikoTransport:
     """One login, see ``transport.SshTransport``."""
 
-    def __init__(self, transport: paramiko.Transport, connection: socket.socket) -> None:
+    def __init__(self, transport: paramiko.Transport, line: Line) -> None:
         self._transport = transport
-        self._connection = connection
+        self._line = line
+
+    @property
+    def transport(self) -> paramiko.Transport:
+        return self._transport
+
+    @property
+    def host_key(self) -> paramiko.PKey:
+        return self._transport.get_remote_server_key()
 
     @property
     def alive(self) -> bool:
@@ -271,25 +281,96 @@ class ParamikoTransport:
     def close(self) -> None:
         # A thread that sits in a send or receive comes back at once only from a socket shut down.
         with contextlib.suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)
+            self._line.connection.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(paramiko.SSHException, OSError, EOFError):
             self._transport.close()
+        self._line.close()
+
+
+class Line:
+    """What carries a login: a socket, or a channel of a jump host that stands in for one."""
+
+    def __init__(self, connection: socket.socket | paramiko.Channel, end: Callable[[], object]) -> None:
+        self.connection = connection
+        self._end = end
+
+    def close(self) -> None:
+        """Never raises; may be called twice."""
+        with contextlib.suppress(paramiko.SSHException, OSError, EOFError):
+            self.connection.close()
+        self._end()
+
+
+def _open_line(login: Login) -> Line:
+    if login.via is not None:
+        return _through(login.via, login)
+    if login.proxy_command:
+        connection, end = proxy_command.start(login.proxy_command)
+        return Line(connection, end)
+    return Line(_open_socket(login.host, login.port), lambda: None)
+
+
+def _through(via: Login, login: Login) -> Line:
+    """A channel from a jump host on (RFC 4254, section 7.2)."""
+    try:
+        jump = _connect(via)
+    except ConnectError as error:
+        if not isinstance(error, HostKeyError):
+            error.args = (f"at the jump host: {error}",)
+        raise
+    try:
+        channel = jump.transport.open_channel(
+            "direct-tcpip",
+            (login.host, login.port),
+            ("127.0.0.1", 0),
+            window_size=_WINDOW,
+            max_packet_size=_PACKET,
+            timeout=_CONNECT_S,
+        )
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        jump.close()
+        raise ConnectError(
+            f"the jump host {via.server} cannot reach {login.address}: {_reason(error)}"
+        ) from None
+    return Line(channel, jump.close)
 
 
 def connect(login: Login) -> ParamikoTransport:
-    """Connect, check the host key, log in.
+    """Connect as the ssh configuration says, check the host key, log in; first so at each jump host.
 
-    Raises ConnectError, UnknownHostKey, ChangedHostKey or LoginRefused.
+    Raises ConnectError, UnknownHostKey, ChangedHostKey, LoginRefused, or UsageError for a configuration that
+    cannot be followed.
     """
-    connection = _open_socket(login.host, login.port)
+    return _connect(resolve(login))
+
+
+def trust(login: Login) -> tuple[HostKey, Path]:
+    """Check the host key without logging in, but at jump hosts: the key, and the file that trusts it.
+
+    Asks about an unknown one. Raises as ``connect`` does.
+    """
+    login = resolve(login)
+    opened = _shake_hands(login)
     try:
-        transport = _handshake(login, connection)
+        return _check_host_key(login, opened.host_key)
+    finally:
+        opened.close()
+
+
+def _shake_hands(login: Login) -> ParamikoTransport:
+    line = _open_line(login)
+    try:
+        return ParamikoTransport(_handshake(login, line.connection), line)
     except BaseException:
-        connection.close()
+        line.close()
         raise
-    opened = ParamikoTransport(transport, connection)
+
+
+def _connect(login: Login) -> ParamikoTransport:
+    opened = _shake_hands(login)
+    transport = opened.transport
     try:
-        _check_host_key(login, transport.get_remote_server_key())
+        _check_host_key(login, opened.host_key)
         authenticate(transport, login)
         transport.set_keepalive(_KEEPALIVE_S)
     except (paramiko.SSHException, OSError, EOFError) as error:
@@ -336,14 +417,14 @@ class _Transport(paramiko.Transport):
         super()._send_message(data)  # type: ignore[misc]
 
 
-def _handshake(login: Login, connection: socket.socket) -> paramiko.Transport:
+def _handshake(login: Login, connection: socket.socket | paramiko.Channel) -> paramiko.Transport:
     transport = _Transport(connection, default_window_size=_WINDOW)
     transport.banner_timeout = _CONNECT_S
     transport.handshake_timeout = _CONNECT_S
     options = transport.get_security_options()
     ciphers = [name for name in options.ciphers if name not in _REFUSED_CIPHERS]
     options.ciphers = _first(_PREFERRED_CIPHERS, ciphers)
-    recorded = {record.key_type for record in _records(login) if not record.revoked}
+    recorded = {record.key_type for record in _records(login) if not record.revoked and not record.authority}
     if "ssh-rsa" in recorded:
         recorded |= {"rsa-sha2-512", "rsa-sha2-256"}
     options.key_types = _first([name for name in options.key_types if name in recorded], options.key_types)
@@ -363,13 +444,15 @@ def _first(preferred: Sequence[str], offered: Sequence[str]) -> tuple[str, ...]:
 
 
 def _records(login: Login) -> list[known_hosts.Record]:
-    return known_hosts.lookup(login.known_hosts, known_hosts.host_name(login.host, login.port))
+    return known_hosts.lookup(login.known_hosts, login.known_as)
 
 
-def _check_host_key(login: Login, key: paramiko.PKey) -> None:
-    name = known_hosts.host_name(login.host, login.port)
+def _check_host_key(login: Login, key: paramiko.PKey) -> tuple[HostKey, Path]:
+    """The key and the file that trusts it; asks about an unknown one."""
+    name = login.known_as
     key_type, blob = key.get_name(), key.asbytes()
     fingerprint = known_hosts.fingerprint(blob)
+    offered = HostKey(name, key_type, fingerprint, known_hosts.key_line(name, key_type, blob))
     records = _records(login)
     revoked = next((record for record in records if record.revoked and record.blob == blob), None)
     if revoked is not None:
@@ -380,9 +463,10 @@ def _check_host_key(login: Login, key: paramiko.PKey) -> None:
             key_type=key_type,
             fingerprint=fingerprint,
         )
-    valid = [record for record in records if not record.revoked]
-    if any(record.blob == blob for record in valid):
-        return
+    valid = [record for record in records if not record.revoked and not record.authority]
+    same = next((record for record in valid if record.blob == blob), None)
+    if same is not None:
+        return offered, same.file
     if valid:
         other = next((record for record in valid if record.key_type == key_type), valid[0])
         raise ChangedHostKey(
@@ -395,22 +479,24 @@ def _check_host_key(login: Login, key: paramiko.PKey) -> None:
             fingerprint=fingerprint,
         )
     file = login.known_hosts[0]
-    line = known_hosts.key_line(name, key_type, blob)
-    if login.prompts.trust(login.server, HostKey(name, key_type, fingerprint, line)):
-        known_hosts.append(file, line)
-        return
+    if login.prompts.trust(login.server, offered):
+        known_hosts.append(file, offered.line)
+        return offered, file
+    authority = next((record for record in records if record.authority), None)
+    by_authority = (
+        f"{authority.file}, line {authority.line} names an authority for it, which only the ssh program can "
+        'ask: write transport = "openssh" in the profile, or '
+        if authority is not None
+        else ""
+    )
     raise UnknownHostKey(
-        f"the host key of {name} is not known: {key_type} {fingerprint}; compare this fingerprint with the "
-        f"server's own, then trust it with: {_keyscan(login, key_type, file)}",
+        f"the host key of {name} is not known: {key_type} {fingerprint}; {by_authority}compare this "
+        "fingerprint with the server's own, then trust it with: "
+        f"tui-sync profiles trust {shlex.quote(printable(login.trusted_by))}",
         host=name,
         key_type=key_type,
         fingerprint=fingerprint,
     )
-
-
-def _keyscan(login: Login, key_type: str, file: Path) -> str:
-    kind = key_type.removeprefix("ssh-").partition("-")[0]
-    return f"ssh-keyscan -t {kind} -p {login.port} {shlex.quote(login.host)} >> {shlex.quote(str(file))}"
 
 
 def _reason(error: BaseException) -> str:
