@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
 
-from tests.support.fake_session import NOW_NS, Sessions
+from tests.support.fake_session import NOW_NS, Sessions, profile
 from tui_sync.profiles import Profile
 from tui_sync.tui.app import TuiSyncApp
 from tui_sync.tui.screens.compare import CompareScreen
@@ -19,6 +19,7 @@ from tui_sync.tui.screens.transfer import TransferScreen
 
 MakeApp = Callable[..., TuiSyncApp]
 DEADLINE_S = 20.0
+MIRROR = profile(mode="mirror")
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +42,9 @@ def make_app(tmp_path: Path) -> Iterator[MakeApp]:
     """An app with frozen clocks and everything it stores in ``tmp_path``; closed at the end."""
     apps: list[TuiSyncApp] = []
 
-    def make(profile: Profile | None = None, sessions: Sessions | None = None, **given: object) -> TuiSyncApp:
+    def make(pair: Profile | None = None, sessions: Sessions | None = None, **given: object) -> TuiSyncApp:
         app = TuiSyncApp(
-            profile,
+            pair,
             session_factory=sessions,  # type: ignore[arg-type]
             profiles_folder=given.pop("profiles_folder", tmp_path / "profiles"),  # type: ignore[arg-type]
             state_dir=given.pop("state_dir", tmp_path / "state"),  # type: ignore[arg-type]
@@ -106,4 +107,11 @@ def shown(app: TuiSyncApp) -> str:
     return "\n".join(strip.text[:width] for strip in lines[:height])
 
 
-Prepare = Callable[[Pilot[int]], Awaitable[None]]
+def said(app: TuiSyncApp) -> str:
+    """All that the app has told in passing."""
+    return " ".join(notification.message for notification in app._notifications)
+
+
+def path_of(screen: CompareScreen) -> str:
+    """The path under the cursor."""
+    return screen.trees.rows.path(screen.trees.row)

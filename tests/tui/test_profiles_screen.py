@@ -9,8 +9,7 @@ import pytest
 from textual.widgets import Input
 
 from tests.support.fake_session import Sessions
-from tests.tui.conftest import MakeApp, ready, shown, until
-from tests.tui.test_flow import said
+from tests.tui.conftest import MakeApp, ready, said, shown, until
 from tui_sync import profiles
 from tui_sync.ledger.store import open_ledger
 from tui_sync.model import Summary, SyncOptions, Totals

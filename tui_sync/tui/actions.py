@@ -71,7 +71,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
     "app": (
         Command("help", ("question_mark", "f1"), "Help", "Show what every key does", 2),
         Command("palette", ("ctrl+p",), "Commands", "Find a command by its name", 9),
-        Command("quit", ("q", "ctrl+q"), "Quit", "Leave tui-sync", 7),
+        Command("quit", ("q", "ctrl+q", "ctrl+c"), "Quit", "Leave tui-sync", 7),
     ),
     "list": (
         Command("cursor_up", ("up", "k"), "Up", "One row up"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.screen import Screen
 from textual.system_commands import SystemCommandsProvider
@@ -61,11 +61,7 @@ class TuiSyncApp(App[int]):
     TITLE = "tui-sync"
     CSS_PATH = "app.tcss"
     COMMANDS: ClassVar[set[Any]] = {lambda: Palette, lambda: SystemCommandsProvider}
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *actions.bindings("app"),
-        Binding("ctrl+q", "do('quit')", show=False, priority=True),
-        Binding("ctrl+c", "do('quit')", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = actions.bindings("app")
     ENABLE_COMMAND_PALETTE = True
 
     def __init__(
@@ -172,6 +168,11 @@ class TuiSyncApp(App[int]):
             getattr(self, f"do_{name}")()
 
     async def action_quit(self) -> None:
+        """Ctrl+q, everywhere."""
+        self.do_quit()
+
+    def action_help_quit(self) -> None:
+        """Ctrl+c, where it does not copy a text."""
         self.do_quit()
 
     def do_quit(self) -> None:

@@ -99,7 +99,7 @@ class Overall(Painted):
             (now.created, "+", "created", "meter--label"),
             (now.updated, "M", "replaced", "meter--label"),
             (now.deleted, "-", "deleted", "meter--label"),
-            (now.directories, "+", "folders", "meter--label"),
+            (now.directories, "+", "folder" if now.directories == 1 else "folders", "meter--label"),
             (now.skipped, "<", "skipped", "meter--bad"),
             (now.failed, "!", "failed", "meter--bad"),
         )

@@ -39,6 +39,10 @@ _STATUS = {
 }
 
 
+def noun(number: int, word: str) -> str:
+    return word if number == 1 else f"{word}s"
+
+
 def delete_words(to: DeleteTo) -> str:
     """Where deleted files go."""
     return f"into {TRASH}" if to is DeleteTo.TRASH else "for good, no trash"
@@ -69,10 +73,10 @@ class PlanSummary(Painted):
             return []
         options = plan.options
         rows = (
-            ("+", totals.create, "files to create", totals.create_bytes),
-            ("M", totals.update, "files to replace", totals.update_bytes),
+            ("+", totals.create, f"{noun(totals.create, 'file')} to create", totals.create_bytes),
+            ("M", totals.update, f"{noun(totals.update, 'file')} to replace", totals.update_bytes),
             ("-", totals.delete, "to delete", totals.delete_bytes),
-            ("+", totals.mkdir, "folders to make", None),
+            ("+", totals.mkdir, f"{noun(totals.mkdir, 'folder')} to make", None),
         )
         workers = "automatic" if options.workers is None else str(options.workers)
         limit = "" if options.bandwidth_limit is None else f", at most {text.speed(options.bandwidth_limit)}"
@@ -165,13 +169,13 @@ class RunSummary(Painted):
             ("+", summary.created, "created"),
             ("M", summary.updated, "replaced"),
             ("-", summary.deleted, "deleted"),
-            ("+", summary.directories, "folder made" if summary.directories == 1 else "folders made"),
+            ("+", summary.directories, f"{noun(summary.directories, 'folder')} made"),
             ("=", summary.unchanged, "unchanged"),
         )
         not_done = (
             ("!", summary.failed, "failed"),
             ("<", summary.skipped, "skipped"),
-            ("T", summary.conflicts, "conflict" if summary.conflicts == 1 else "conflicts"),
+            ("T", summary.conflicts, noun(summary.conflicts, "conflict")),
         )
         lines: list[Line] = []
         for parts, always in ((done, 3), (not_done, 0)):
