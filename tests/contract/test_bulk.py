@@ -7,7 +7,7 @@ import pytest
 from tests.contract.conftest import Place
 from tests.contract.support import MTIME, ODD_NAMES, TAG, content, same_time
 from tui_sync import names
-from tui_sync.connectors.base import BulkReader, BulkWriter, Connector, Fetched, Parcel
+from tui_sync.connectors.base import Connector, Fetched, Parcel, Reader, Writer
 from tui_sync.errors import AlreadyExists, NotFound, StorageError
 from tui_sync.model import Entry, Kind
 
@@ -15,32 +15,26 @@ MOST = 200_000
 
 
 @pytest.fixture
-def bulk_reader(connector: Connector) -> BulkReader:
-    reader = connector.reader()
-    if not isinstance(reader, BulkReader):
-        pytest.skip("one file at a time")
-    return reader
+def reader(connector: Connector) -> Reader:
+    return connector.reader()
 
 
 @pytest.fixture
-def bulk_writer(connector: Connector) -> BulkWriter:
-    writer = connector.writer()
-    if not isinstance(writer, BulkWriter):
-        pytest.skip("one file at a time")
-    return writer
+def writer(connector: Connector) -> Writer:
+    return connector.writer()
 
 
 def parcel(path: str, data: bytes, *, replace: bool = False) -> Parcel:
     return Parcel(path, names.temporary(path, TAG), data, MTIME, 0o640, replace)
 
 
-def test_fetch_gives_contents_and_errors_in_order(place: Place, bulk_reader: BulkReader) -> None:
+def test_fetch_gives_contents_and_errors_in_order(place: Place, reader: Reader) -> None:
     files = {f"d/{number}": content(number * 997, number) for number in range(200)}
     for path, data in files.items():
         place.put(path, data)
     place.put("large", content(MOST + 1))
     asked = [*files, "missing", "d", "large", "d/0"]
-    found = bulk_reader.fetch_many(asked, MOST)
+    found = reader.fetch_many(asked, MOST)
     assert len(found) == len(asked)
     for path, one in zip(files, found, strict=False):
         assert isinstance(one, Fetched), one
@@ -53,36 +47,34 @@ def test_fetch_gives_contents_and_errors_in_order(place: Place, bulk_reader: Bul
     assert isinstance(found[203], Fetched)
 
 
-def test_fetch_takes_no_link_for_a_file(place: Place, connector: Connector, bulk_reader: BulkReader) -> None:
+def test_fetch_takes_no_link_for_a_file(place: Place, connector: Connector, reader: Reader) -> None:
     if not connector.reader().features.symlinks:
         pytest.skip("no symlinks there")
     place.put("file", b"x")
     place.symlink("link", "file")
-    [one] = bulk_reader.fetch_many(["link"], MOST)
+    [one] = reader.fetch_many(["link"], MOST)
     assert isinstance(one, StorageError)
 
 
-def test_stat_many_is_stat(place: Place, connector: Connector, bulk_reader: BulkReader) -> None:
+def test_stat_many_is_stat(place: Place, connector: Connector, reader: Reader) -> None:
     for number in range(50):
         place.put(f"f{number}", b"x" * number)
     asked = [f"f{number}" for number in range(50)]
-    found = bulk_reader.stat_many([*asked, "none"])
+    found = reader.stat_many([*asked, "none"])
     assert found[:-1] == [connector.reader().stat(path) for path in asked]
     assert isinstance(found[-1], NotFound)
 
 
-def test_nothing_is_visible_until_published(
-    place: Place, connector: Connector, bulk_writer: BulkWriter
-) -> None:
+def test_nothing_is_visible_until_published(place: Place, connector: Connector, writer: Writer) -> None:
     place.put("f3", b"old")
     parcels = [parcel(f"f{number}", content(number * 997), replace=number == 3) for number in range(150)]
-    staged = bulk_writer.stage_many(parcels)
+    staged = writer.stage_many(parcels)
     for one, entry in zip(parcels, staged, strict=True):
         assert isinstance(entry, Entry), entry
         assert entry.size == len(one.data)
     assert {name for name in place.children("") if not names.is_ours(name)} == {"f3"}
     assert place.read("f3") == b"old"
-    published = bulk_writer.publish_many(parcels)
+    published = writer.publish_many(parcels)
     precision = connector.reader().features.mtime_precision_ns
     for one, entry in zip(parcels, published, strict=True):
         assert isinstance(entry, Entry), entry
@@ -92,46 +84,46 @@ def test_nothing_is_visible_until_published(
     assert place.children("") == {one.path for one in parcels}
 
 
-def test_one_bad_file_hurts_no_other(place: Place, bulk_writer: BulkWriter) -> None:
+def test_one_bad_file_hurts_no_other(place: Place, writer: Writer) -> None:
     place.put("taken", b"old")
     parcels = [parcel("a", b"1"), parcel("no/folder", b"2"), parcel("taken", b"3"), parcel("z", b"4")]
-    staged = bulk_writer.stage_many(parcels)
+    staged = writer.stage_many(parcels)
     assert [isinstance(one, Entry) for one in staged] == [True, False, True, True]
     good = [one for one, entry in zip(parcels, staged, strict=True) if isinstance(entry, Entry)]
-    published = bulk_writer.publish_many(good)
+    published = writer.publish_many(good)
     assert [type(one) for one in published] == [Entry, AlreadyExists, Entry]
-    bulk_writer.discard_many([parcels[2]])
+    writer.discard_many([parcels[2]])
     assert place.children("") == {"a", "taken", "z"}
     assert place.read("taken") == b"old"
 
 
-def test_discard_leaves_nothing(place: Place, bulk_writer: BulkWriter) -> None:
+def test_discard_leaves_nothing(place: Place, writer: Writer) -> None:
     parcels = [parcel(f"f{number}", b"x") for number in range(20)]
-    bulk_writer.stage_many(parcels)
-    bulk_writer.discard_many(parcels)
-    bulk_writer.discard_many(parcels)
+    writer.stage_many(parcels)
+    writer.discard_many(parcels)
+    writer.discard_many(parcels)
     assert place.children("") == set()
 
 
-def test_leftovers_under_the_temporary_names_are_replaced(place: Place, bulk_writer: BulkWriter) -> None:
+def test_leftovers_under_the_temporary_names_are_replaced(place: Place, writer: Writer) -> None:
     parcels = [parcel(f"f{number}", b"new") for number in range(20)]
     for one in parcels[::2]:
         place.put(one.temporary, b"left by an earlier run, longer")
-    assert all(isinstance(one, Entry) for one in bulk_writer.stage_many(parcels))
-    assert all(isinstance(one, Entry) for one in bulk_writer.publish_many(parcels))
+    assert all(isinstance(one, Entry) for one in writer.stage_many(parcels))
+    assert all(isinstance(one, Entry) for one in writer.publish_many(parcels))
     assert {place.read(one.path) for one in parcels} == {b"new"}
     assert place.children("") == {one.path for one in parcels}
 
 
-def test_odd_names(place: Place, bulk_reader: BulkReader, bulk_writer: BulkWriter) -> None:
+def test_odd_names(place: Place, reader: Reader, writer: Writer) -> None:
     parcels = [parcel(name, name.encode("utf-8", "surrogateescape")) for name in ODD_NAMES]
-    assert all(isinstance(one, Entry) for one in bulk_writer.stage_many(parcels))
-    published = bulk_writer.publish_many(parcels)
+    assert all(isinstance(one, Entry) for one in writer.stage_many(parcels))
+    published = writer.publish_many(parcels)
     assert [one.path for one in published if isinstance(one, Entry)] == ODD_NAMES
-    fetched = bulk_reader.fetch_many(ODD_NAMES, MOST)
+    fetched = reader.fetch_many(ODD_NAMES, MOST)
     assert [one.data for one in fetched if isinstance(one, Fetched)] == [one.data for one in parcels]
 
 
-def test_none_at_all(bulk_reader: BulkReader, bulk_writer: BulkWriter) -> None:
-    assert bulk_reader.fetch_many([], MOST) == bulk_reader.stat_many([]) == []
-    assert bulk_writer.stage_many([]) == bulk_writer.publish_many([]) == []
+def test_none_at_all(reader: Reader, writer: Writer) -> None:
+    assert reader.fetch_many([], MOST) == reader.stat_many([]) == []
+    assert writer.stage_many([]) == writer.publish_many([]) == []

@@ -25,13 +25,8 @@ SIZE = 3_000_001
 def test_a_reader_has_no_method_that_writes(reader: Reader) -> None:
     writing = {name for name in dir(Writer) if not name.startswith("_")}
     assert writing == {
-        "upload",
-        "resume",
-        "make_dir",
-        "set_attributes",
-        "remove_file",
-        "remove_dir",
-        "rename",
+        *("upload", "resume", "stage_many", "publish_many", "discard_many"),
+        *("make_dir", "set_attributes", "remove_file", "remove_dir", "rename"),
     }
     assert isinstance(reader, Reader)
     assert not writing & set(dir(reader))

@@ -173,6 +173,27 @@ class Upload(Protocol):
         """Remove what was staged. Never raises; does nothing after ``publish``; may be called twice."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A small file, read whole: its entry when it was opened, its bytes, and its entry after that."""
+
+    before: Entry
+    data: bytes
+    after: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A small file to be staged whole under ``temporary``, and then published as ``path``."""
+
+    path: str
+    temporary: str
+    data: bytes
+    mtime_ns: int | None
+    mode: int | None
+    replace: bool
+
+
 @runtime_checkable
 class Reader(Protocol):
     """The side of a connector that cannot write."""
@@ -194,6 +215,16 @@ class Reader(Protocol):
 
     def checksum(self, path: str, algorithm: str) -> str | None:
         """The hexadecimal digest as computed by the storage itself, None where it cannot."""
+
+    def stat_many(self, paths: Sequence[str]) -> list[Entry | StorageError]:
+        """``stat`` of each path, in as few round trips as the storage allows.
+
+        Results of the ``_many`` calls stand in the order of what was asked. An error that concerns one file
+        is returned; what concerns them all (ConnectionLost, TimedOut) is raised.
+        """
+
+    def fetch_many(self, paths: Sequence[str], most: int) -> list[Fetched | StorageError]:
+        """Read each of these regular files whole; one of more than ``most`` bytes is an error."""
 
     def free_space(self) -> int | None:
         """Bytes that can still be written below the root, None where unknown."""
@@ -226,6 +257,17 @@ class Writer(Protocol):
         down, ``acknowledged`` are that upload's. Raises NotFound where the storage does not hold it any more,
         or holds something else under that name."""
 
+    def stage_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
+        """``upload``, ``Upload.write`` and ``Upload.finish`` of each, in as few round trips as the storage
+        allows: the entries of the staged files as the storage tells them. Each file keeps on its own what an
+        Upload promises; nothing stays staged of one that failed."""
+
+    def publish_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
+        """``Upload.publish`` of each file that was staged."""
+
+    def discard_many(self, parcels: Sequence[Parcel]) -> None:
+        """``Upload.abort`` of each file that was staged. Never raises."""
+
     def make_dir(self, path: str, *, mode: int | None) -> None:
         """Make one directory. Raises AlreadyExists where anything has that name."""
 
@@ -240,60 +282,6 @@ class Writer(Protocol):
 
     def rename(self, old: str, new: str) -> None:
         """Rename within the root; raises AlreadyExists rather than replace anything."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A small file, read whole: its entry when it was opened, its bytes, and its entry after that."""
-
-    before: Entry
-    data: bytes
-    after: Entry
-
-
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """A small file to be staged whole under ``temporary``, and then published as ``path``."""
-
-    path: str
-    temporary: str
-    data: bytes
-    mtime_ns: int | None
-    mode: int | None
-    replace: bool
-
-
-@runtime_checkable
-class BulkReader(Protocol):
-    """A Reader that does for many small files in a few round trips what it does for one in each of many.
-
-    Results stand in the order of what was asked. An error concerns one file and is returned, not raised;
-    only what concerns them all (ConnectionLost, TimedOut) is raised.
-    """
-
-    def stat_many(self, paths: Sequence[str]) -> list[Entry | StorageError]:
-        """``Reader.stat`` of each path."""
-
-    def fetch_many(self, paths: Sequence[str], most: int) -> list[Fetched | StorageError]:
-        """Read each regular file whole; one of more than ``most`` bytes is an error."""
-
-
-@runtime_checkable
-class BulkWriter(Protocol):
-    """A Writer that does for many small files in a few round trips what it does for one in each of many.
-
-    Results and errors as with BulkReader. Each file keeps every promise of an Upload on its own.
-    """
-
-    def stage_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
-        """``Upload.write`` and ``Upload.finish`` of each: the entry of the staged file as the storage tells
-        it. Nothing stays staged of one that failed."""
-
-    def publish_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
-        """``Upload.publish`` of each staged file."""
-
-    def discard_many(self, parcels: Sequence[Parcel]) -> None:
-        """``Upload.abort`` of each staged file. Never raises."""
 
 
 class Connector(Protocol):

@@ -18,6 +18,7 @@ from typing import Self
 
 from tui_sync import names
 from tui_sync.connectors.base import Buffer, Download, Endpoint, Features, Listed, Prompts, Range
+from tui_sync.connectors.one_by_one import OneByOneReader, OneByOneWriter
 from tui_sync.connectors.openat import (
     LIST,
     Handle,
@@ -95,7 +96,7 @@ class LocalConnector:
         self._tree.closed = True
 
 
-class LocalReader:
+class LocalReader(OneByOneReader):
     """Reader of a local folder."""
 
     def __init__(self, tree: Tree) -> None:
@@ -193,10 +194,11 @@ class LocalDownload:
         self.close()
 
 
-class LocalWriter:
+class LocalWriter(OneByOneWriter):
     """Writer of a local folder."""
 
     def __init__(self, tree: Tree) -> None:
+        super().__init__()
         self._tree = tree
 
     def upload(

@@ -9,9 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from tui_sync import names
 from tui_sync.connectors.base import (
@@ -19,12 +18,11 @@ from tui_sync.connectors.base import (
     Download,
     Endpoint,
     Features,
-    Fetched,
     Listed,
-    Parcel,
     Prompts,
     Range,
 )
+from tui_sync.connectors.one_by_one import OneByOneReader, OneByOneWriter
 from tui_sync.connectors.ranges import Ranges
 from tui_sync.errors import (
     AlreadyExists,
@@ -33,14 +31,12 @@ from tui_sync.errors import (
     NotFound,
     NotSupported,
     StorageError,
-    TimedOut,
     TuiSyncError,
 )
 from tui_sync.model import Entry, Kind
 
 BLOCK = 64 * 1024
 
-T = TypeVar("T")
 Fault = Callable[[str, str], None]
 
 
@@ -202,7 +198,7 @@ class MemoryConnector:
             raise ConnectionLost(f"the connection to {self.label} is closed")
 
 
-class MemoryReader:
+class MemoryReader(OneByOneReader):
     """The Reader of a MemoryConnector."""
 
     def __init__(self, connector: MemoryConnector) -> None:
@@ -240,19 +236,6 @@ class MemoryReader:
         if algorithm not in there.features.checksums:
             return None
         return hashlib.new(algorithm, there.read(path)).hexdigest()
-
-    def stat_many(self, paths: Sequence[str]) -> list[Entry | StorageError]:
-        return [_or_error(partial(self.stat, path)) for path in paths]
-
-    def fetch_many(self, paths: Sequence[str], most: int) -> list[Fetched | StorageError]:
-        return [_or_error(partial(self._fetch, path, most)) for path in paths]
-
-    def _fetch(self, path: str, most: int) -> Fetched:
-        with self.open(path) as download:
-            data = b"".join(bytes(block) for block in download.blocks(0, most + 1))
-            if len(data) > most:
-                raise StorageError(f"“{names.printable(path)}” holds more than {most} bytes")
-            return Fetched(download.entry, data, download.restat())
 
     def free_space(self) -> int | None:
         there = self._connector
@@ -429,12 +412,12 @@ class MemoryUpload:
             raise NotFound(f"“{names.printable(self._temporary)}” is gone")
 
 
-class MemoryWriter:
+class MemoryWriter(OneByOneWriter):
     """The Writer of a MemoryConnector."""
 
     def __init__(self, connector: MemoryConnector) -> None:
+        super().__init__()
         self._connector = connector
-        self._staged: dict[str, MemoryUpload] = {}
 
     def upload(
         self, path: str, *, temporary: str, size: int | None, mtime_ns: int | None, mode: int | None
@@ -479,41 +462,6 @@ class MemoryWriter:
                 mode=mode,
                 resumed=acknowledged,
             )
-
-    def stage_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
-        return [_or_error(partial(self._stage, parcel)) for parcel in parcels]
-
-    def publish_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
-        return [_or_error(partial(self._publish, parcel)) for parcel in parcels]
-
-    def discard_many(self, parcels: Sequence[Parcel]) -> None:
-        for parcel in parcels:
-            if (upload := self._staged.pop(parcel.temporary, None)) is not None:
-                upload.abort()
-
-    def _stage(self, parcel: Parcel) -> Entry:
-        upload = self.upload(
-            parcel.path,
-            temporary=parcel.temporary,
-            size=len(parcel.data),
-            mtime_ns=parcel.mtime_ns,
-            mode=parcel.mode,
-        )
-        try:
-            if parcel.data:
-                upload.write(0, parcel.data)
-            entry = upload.finish()
-        except BaseException:
-            upload.abort()
-            raise
-        self._staged[parcel.temporary] = upload
-        return entry
-
-    def _publish(self, parcel: Parcel) -> Entry:
-        upload = self._staged[parcel.temporary]
-        entry = upload.publish(replace=parcel.replace)
-        del self._staged[parcel.temporary]
-        return entry
 
     def make_dir(self, path: str, *, mode: int | None) -> None:
         there = self._connector
@@ -573,16 +521,6 @@ class MemoryWriter:
                 raise StorageError(f"“{names.printable(old)}” cannot be moved into itself")
             for path in [key for key in there.nodes if key == old or key.startswith(f"{old}/")]:
                 there.nodes[new + path[len(old) :]] = there.nodes.pop(path)
-
-
-def _or_error(action: Callable[[], T]) -> T | StorageError:
-    """What the action returns, or the error it raises where that concerns this one file."""
-    try:
-        return action()
-    except (ConnectionLost, TimedOut):
-        raise
-    except StorageError as error:
-        return error
 
 
 def _set(there: MemoryConnector, node: Node, mtime_ns: int | None, mode: int | None) -> None:

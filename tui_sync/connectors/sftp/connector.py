@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from tui_sync.connectors.base import Download, Endpoint, Features, Listed, Prompts, Range, Upload
+from tui_sync.connectors.one_by_one import OneByOneReader, OneByOneWriter
 from tui_sync.connectors.sftp import paramiko_transport, wire
 from tui_sync.connectors.sftp.download import SftpDownload
 from tui_sync.connectors.sftp.login import login_of
@@ -84,7 +85,7 @@ def _root(session: SftpSession, path: str) -> str:
     return f"{home}/{path.strip('/')}".rstrip("/") or "/"
 
 
-class SftpReader:
+class SftpReader(OneByOneReader):
     """See ``base.Reader``."""
 
     def __init__(self, remote: Remote, features: Features) -> None:
@@ -174,10 +175,11 @@ def _read_links(session: SftpSession, full: str, children: list[Listed]) -> list
     return children
 
 
-class SftpWriter:
+class SftpWriter(OneByOneWriter):
     """See ``base.Writer``."""
 
     def __init__(self, remote: Remote) -> None:
+        super().__init__()
         self._remote = remote
 
     def upload(
