@@ -172,6 +172,27 @@ def test_what_is_staged_is_nobody_elses_to_read(connector: Connector, root: Path
     assert (root / "file").stat().st_mode & 0o777 == 0o644
 
 
+def test_a_hole_in_what_was_staged_is_not_held(connector: Connector) -> None:
+    temporary = names.temporary("file", TAG)
+    size = 2_000_000
+    first = connector.writer().upload("file", temporary=temporary, size=size, mtime_ns=None, mode=None)
+    first.write(size // 2, bytes(size // 2))
+    first.suspend()
+    for acknowledged in ((), first.acknowledged, ((size // 2, size),), ((size // 2, 2 * size),)):
+        resumed = connector.writer().resume(
+            "file",
+            temporary=temporary,
+            token=first.token,
+            acknowledged=acknowledged,
+            size=size,
+            mtime_ns=None,
+            mode=None,
+        )
+        assert all(size // 2 <= start < stop <= size for start, stop in resumed.held)
+        assert bool(resumed.held) is bool(acknowledged)
+        resumed.suspend()
+
+
 def test_many_threads_and_many_files(connector: Connector, root: Path) -> None:
     expected = {
         f"f{number}": content(random.Random(number).randrange(700_000), number + 1) for number in range(80)

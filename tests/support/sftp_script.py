@@ -95,7 +95,9 @@ class Script:
 
 
 @contextmanager
-def scripted(play: Callable[[Script], None]) -> Iterator[SocketChannel]:
+def scripted(
+    play: Callable[[Script], None], kind: type[SocketChannel] = SocketChannel
+) -> Iterator[SocketChannel]:
     """A channel to a server that plays ``play`` in a thread, until it returns; then the stream stays open."""
     ours, theirs = socket.socketpair()
     failures: list[BaseException] = []
@@ -111,7 +113,7 @@ def scripted(play: Callable[[Script], None]) -> Iterator[SocketChannel]:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
-        yield SocketChannel(ours)
+        yield kind(ours)
     finally:
         for end in (ours, theirs):
             with suppress(OSError):

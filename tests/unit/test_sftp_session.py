@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import struct
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.sftp_script import Script, scripted
+from tests.support.sftp_script import Script, SocketChannel, scripted
 from tui_sync.connectors.sftp import wire
 from tui_sync.connectors.sftp.session import SftpSession
 from tui_sync.connectors.sftp.wire import StatusCode
@@ -91,6 +92,39 @@ def test_a_thread_whose_reply_another_one_received_gets_it() -> None:
             return sent[number].attributes().size
 
         assert list(pool.map(wait, range(2))) == [1, 2]
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_who_leaves_hands_over_the_lead() -> None:
+    both_wait, one_has_left = threading.Event(), threading.Event()
+
+    def play(script: Script) -> None:
+        script.greet()
+        first, second = script.request(), script.request()
+        assert first is not None
+        assert second is not None
+        assert both_wait.wait(10)
+        script.answer(first[0], wire.Attrs(wire.Attributes(size=1)))
+        assert one_has_left.wait(10)
+        script.answer(second[0], wire.Attrs(wire.Attributes(size=2)))
+
+    with scripted(play) as channel, ThreadPoolExecutor(2) as pool:
+        session = SftpSession(channel)
+        replies = [session.send(wire.Lstat(name), "look at", name) for name in "ab"]
+        leader = pool.submit(replies[0].attributes)
+        until(lambda: session._leading)
+        follower = pool.submit(replies[1].attributes)
+        until(lambda: session._followers)
+        both_wait.set()
+        assert leader.result(10).size == 1
+        one_has_left.set()
+        assert follower.result(10).size == 2
 
 
 @pytest.mark.parametrize(
@@ -192,6 +226,30 @@ def test_silence_ends_by_the_deadline() -> None:
         assert not session.alive
         with pytest.raises(TimedOut):
             lstat(session)
+
+
+def test_a_request_that_may_take_long_is_waited_for() -> None:
+    silences = threading.Semaphore(0)
+
+    class Impatient(SocketChannel):
+        def receive(self, limit: int, timeout: float) -> bytes:
+            try:
+                return super().receive(limit, timeout)
+            except TimedOut:
+                silences.release()
+                raise
+
+    def play(script: Script) -> None:
+        script.greet()
+        request = script.request()
+        assert request is not None
+        for _ in range(4):
+            assert silences.acquire(timeout=10)
+        script.answer(request[0], wire.Status(0))
+
+    with scripted(play, Impatient) as channel:
+        session = SftpSession(channel, deadline=0.05)
+        session.send(wire.fsync(b"h"), "make durable", "x", deadline=60).ok()
 
 
 def test_the_end_of_the_stream_fails_all_who_wait() -> None:

@@ -53,9 +53,12 @@ def status_error(status: wire.Status, doing: str, path: str) -> StorageError:
 class Reply:
     """What will come back for one request. ``doing`` and ``path`` name it in errors."""
 
-    __slots__ = ("_doing", "_path", "_session", "response", "sent_at", "waiter", "weight")
+    __slots__ = ("_doing", "_path", "_session", "deadline", "response", "sent_at", "waiter", "weight")
 
-    def __init__(self, session: SftpSession, weight: int, doing: str, path: str) -> None:
+    def __init__(
+        self, session: SftpSession, weight: int, doing: str, path: str, deadline: float = 0.0
+    ) -> None:
+        self.deadline = deadline
         self._session = session
         self._doing = doing
         self._path = path
@@ -175,17 +178,18 @@ class SftpSession:
     def offers(self, extension: str) -> bool:
         return extension in self.extensions
 
-    def send(self, request: wire.Request, doing: str, path: str) -> Reply:
+    def send(self, request: wire.Request, doing: str, path: str, *, deadline: float = 0.0) -> Reply:
         """Send a request and return without waiting for its reply, unless too many bytes would be under way.
 
-        A reply that nobody waits for is let go when it comes.
+        A reply that nobody waits for is let go when it comes. ``deadline``: seconds of silence that are to be
+        borne for this one, where that is more than the session's own.
         """
         weight = 0
         if isinstance(request, wire.Read):
             weight = request.length
         elif isinstance(request, wire.Write):
             weight = len(request.data)
-        reply = Reply(self, weight, doing, path)
+        reply = Reply(self, weight, doing, path, deadline)
         if weight:
             self._reserve(weight)
         with self._send_lock:
@@ -287,7 +291,7 @@ class SftpSession:
         self._followers.append(waiter)
         try:
             # The leader has the deadline; this one is for a leader that came to grief.
-            if not waiter.wait(2 * self._deadline) and self._idle() >= 2 * self._deadline:
+            if not waiter.wait(2 * self._deadline) and self._idle() >= 2 * self._patience():
                 self._fail_locked(self._no_answer())
         finally:
             self._followers.remove(waiter)
@@ -299,10 +303,11 @@ class SftpSession:
             chunk = self._channel.receive(_RECEIVE, self._deadline)
             replies = [wire.decode_response(packet) for packet in self._framer.feed(chunk)]
         except TimedOut:
-            # Another thread may have been sending all the while, over a slow line.
-            if self._idle() >= self._deadline:
-                self._fail(self._no_answer())
             replies = []
+            with self._lock:
+                # Another thread may have been sending all the while, over a slow line.
+                if self._idle() >= self._patience():
+                    self._fail_locked(self._no_answer())
         except StorageError as error:
             self._fail(error)
             replies = []
@@ -332,8 +337,12 @@ class SftpSession:
     def _idle(self) -> float:
         return time.monotonic() - self._progress
 
+    def _patience(self) -> float:
+        """A server answers one after the other: what has to wait long for one request does so for all."""
+        return max([self._deadline, *(reply.deadline for reply in self._pending.values())])
+
     def _no_answer(self) -> TimedOut:
-        return TimedOut(f"the server gave no answer for {self._deadline:g} s")
+        return TimedOut(f"the server gave no answer for {self._patience():g} s")
 
     def _fail(self, error: StorageError) -> None:
         with self._lock:

@@ -31,6 +31,8 @@ from tui_sync.names import parent, printable
 _DEFAULT_MODE = 0o644
 _STAGED_MODE = 0o600
 _FULL = 1 << 20
+# A slow disk with gigabytes to catch up on says nothing for minutes.
+_FSYNC_S = 600.0
 
 
 class SftpUpload:
@@ -108,7 +110,7 @@ class SftpUpload:
         # One round trip: the draft has requests on one file answered as if sent one by one (section 6).
         synced = None
         if session.offers(wire.FSYNC):
-            synced = session.send(wire.fsync(handle), "make durable", full)
+            synced = session.send(wire.fsync(handle), "make durable", full, deadline=_FSYNC_S)
         set_all = session.send(wire.FsetStat(handle, wanted), "set the attributes of", full)
         looked = session.send(wire.Fstat(handle), "look at", full)
         if synced is not None:
