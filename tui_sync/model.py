@@ -336,13 +336,17 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FileProgress:
-    """One file in flight. ``phase`` is ``copy``, ``verify`` or ``publish``."""
+    """One file in flight. ``phase`` is ``copy``, ``verify`` or ``publish``.
+
+    ``files`` is more than 1 for small files that travel together: ``path`` is then the first of them.
+    """
 
     path: str
     size: int
     done: int
     phase: str = "copy"
     speed: float = 0.0
+    files: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -341,7 +341,7 @@ def test_cancel_removes_what_was_staged(ledger: Ledger) -> None:
 
 
 def test_drain_finishes_what_is_in_flight_and_begins_no_more(ledger: Ledger) -> None:
-    source = memory({f"f{n}": b"x" * 100_000 for n in range(20)})
+    source = memory({f"f{n}": b"x" * 200_000 for n in range(20)})
     target = memory({"old": b"x"})
     engine = engine_for(source, target, ledger, options=SyncOptions(workers=1), mirror=True)
     blocking = Blocking(source, "read")

@@ -219,7 +219,6 @@ class Copier:
             found = self._target.stat(item.path)
         except TuiSyncError:
             raise lost from None
-        was_old = item.target is not None and preconditions.same(item.target, found)
-        if was_old or found.size != staged.size or found.mtime_ns != staged.mtime_ns:
+        if not preconditions.is_published(item, staged, found):
             raise lost
         return found

@@ -1,11 +1,12 @@
-"""Worker threads that share one iterator of items; their number may change while they work."""
+"""Worker threads that share one iterator of jobs; their number may change while they work."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
-from tui_sync.model import Item
+Job = TypeVar("Job")
 
 MOST = 64
 
@@ -23,26 +24,26 @@ class Crew:
         return self._limit
 
     def set_limit(self, limit: int) -> None:
-        """Takes effect as soon as threads end their item."""
+        """Takes effect as soon as threads end their job."""
         with self._changed:
             self._limit = max(1, min(MOST, limit))
             self._changed.notify_all()
 
-    def run(self, items: Iterator[Item], act: Callable[[Item], None], stopped: Callable[[], bool]) -> None:
-        """Call ``act`` on every item until there are none or ``stopped()``; return when all threads ended.
+    def run(self, jobs: Iterator[Job], act: Callable[[Job], None], stopped: Callable[[], bool]) -> None:
+        """Call ``act`` on every job until there are none or ``stopped()``; return when all threads ended.
 
         ``act`` contains its errors. An error of the iterator ends the run and is raised here.
         """
         exhausted = False
         failure: BaseException | None = None
 
-        def take() -> Item | None:
+        def take() -> Job | None:
             nonlocal exhausted, failure
             with self._changed:
                 if exhausted or stopped() or self._busy > self._limit:
                     return None
                 try:
-                    return next(items)
+                    return next(jobs)
                 except StopIteration:
                     exhausted = True
                 except BaseException as error:  # noqa: BLE001 - carried to the caller's thread
@@ -51,8 +52,8 @@ class Crew:
 
         def work() -> None:
             try:
-                while (item := take()) is not None:
-                    act(item)
+                while (job := take()) is not None:
+                    act(job)
             finally:
                 with self._changed:
                     self._busy -= 1

@@ -6,6 +6,7 @@ worker.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -34,12 +35,14 @@ from tui_sync.model import (
     Snapshot,
     Status,
     Summary,
+    WriteMode,
 )
 from tui_sync.transfer import verify
 from tui_sync.transfer.copy import Copied, Copier
 from tui_sync.transfer.crew import Crew
 from tui_sync.transfer.deletes import Deleter
 from tui_sync.transfer.gate import Gate
+from tui_sync.transfer.pack import MOST_FILES, Pack, Packer, packed
 from tui_sync.transfer.partials import Partials
 from tui_sync.transfer.progress import Progress, Slot
 from tui_sync.transfer.receipt import Receipt
@@ -47,6 +50,8 @@ from tui_sync.transfer.recorder import Listener, Recorder
 from tui_sync.transfer.retry import Retry
 from tui_sync.transfer.throttle import Throttle
 from tui_sync.transfer.transform import transform
+
+_log = logging.getLogger(__name__)
 
 AUTO_WORKERS = 8
 # Cancelled workers get this long to clean up behind them before their connections are cut.
@@ -113,6 +118,16 @@ class Engine:
             wanted=verify.level(options.verify, self._reader.features),
             write=options.write,
             partials=self._partials,
+            throttle=self._throttle,
+            gate=self._gate,
+            cancel=self._cancel,
+        )
+        self._packer = Packer(
+            source=source.reader(),
+            target=self._reader,
+            writer=self._writer,
+            wanted=verify.level(options.verify, self._reader.features),
+            tag=ledger.tag,
             throttle=self._throttle,
             gate=self._gate,
             cancel=self._cancel,
@@ -241,11 +256,40 @@ class Engine:
 
     def _copy_files(self) -> None:
         self._progress.phase = "files"
-        self._crew.run(
-            self._items(Action.CREATE, Action.UPDATE),
-            lambda item: self._carry_out(item, self._copy_file),
-            self._stopped,
-        )
+        totals, options = self._plan.totals, self._plan.options
+        together = options.write is WriteMode.ATOMIC and transform(options.transform).identity
+        # No larger than lets every worker have some.
+        most = min(MOST_FILES, -(-totals.files // (2 * self._crew.limit))) if together else 1
+        packs = packed(self._items(Action.CREATE, Action.UPDATE), max(1, most))
+        self._crew.run(packs, self._copy_pack, self._stopped)
+
+    def _copy_pack(self, pack: Pack) -> None:
+        if len(pack) == 1:
+            self._carry_out(pack[0], self._copy_file)
+            return
+        tried = tuple(item for item in pack if not self._hold(item))
+        if not tried:
+            return
+        for item in tried:
+            self._recorder.started(item)
+        slot = self._progress.begin_pack(tried)
+        results: Sequence[Copied | TuiSyncError | None] = [None] * len(tried)
+        try:
+            results = self._packer.copy(tried, slot)
+        except TuiSyncError:
+            # Cancelled, or one trouble for all: what becomes of each is found out one by one.
+            pass
+        except Exception:  # noqa: BLE001 - a bug in the fast way is no reason to lose the files
+            _log.exception("a pack failed")
+        finally:
+            self._progress.leave(slot)
+        for item, result in zip(tried, results, strict=True):
+            if isinstance(result, Copied):
+                self._settle(None, self._done(item, slot.elapsed_s / len(tried), result, 1))
+            elif result is None or result.retryable:
+                self._carry_out(item, self._copy_file, told=True)
+            else:
+                self._settle(None, _ended_by(item, result, 1))
 
     def _delete(self) -> None:
         self._progress.phase = "deletes"
@@ -281,13 +325,21 @@ class Engine:
                     None, Outcome(item, Status.FAILED, error=f"folder made, attributes not set: {error}")
                 )
 
-    def _carry_out(self, item: Item, act: Callable[[Item, Slot], Copied | None]) -> None:
-        """One item from start to outcome. Contains every error."""
+    def _hold(self, item: Item) -> bool:
+        """Settle an item that must not be tried, and say whether it is one."""
         held = self._held(item)
         if held:
             self._settle(None, Outcome(item, Status.HELD, error=held))
+        return bool(held)
+
+    def _carry_out(
+        self, item: Item, act: Callable[[Item, Slot], Copied | None], *, told: bool = False
+    ) -> None:
+        """One item from start to outcome. Contains every error. ``told``: its start has been announced."""
+        if self._hold(item):
             return
-        self._recorder.started(item)
+        if not told:
+            self._recorder.started(item)
         slot = self._progress.begin(item)
         attempt = attempts = 0
         farthest = 0
@@ -298,7 +350,7 @@ class Engine:
             try:
                 self._gate.wait(self._cancel)
                 copied = act(item, slot)
-                outcome = self._done(item, slot, copied, attempts)
+                outcome = self._done(item, slot.elapsed_s, copied, attempts)
                 break
             except Cancelled:
                 outcome = Outcome(item, Status.CANCELLED, attempts=attempts)
@@ -329,9 +381,8 @@ class Engine:
                 break
         self._settle(slot, outcome)
 
-    def _done(self, item: Item, slot: Slot, copied: Copied | None, attempt: int) -> Outcome:
+    def _done(self, item: Item, elapsed: float, copied: Copied | None, attempt: int) -> Outcome:
         self._lost_in_a_row = 0
-        elapsed = slot.elapsed_s
         if copied is None:
             return Outcome(item, Status.DONE, elapsed_s=elapsed, attempts=attempt)
         return Outcome(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tui_sync.connectors.base import Reader
 from tui_sync.errors import Drifted, NotFound, Vanished
-from tui_sync.model import Entry, Kind
+from tui_sync.model import Entry, Item, Kind
 
 
 def same(planned: Entry, found: Entry) -> bool:
@@ -33,10 +33,25 @@ def check_target(reader: Reader, path: str, planned: Entry | None) -> None:
     try:
         found = reader.stat(path)
     except NotFound:
+        check_found(planned, None)
+    else:
+        check_found(planned, found)
+
+
+def check_found(planned: Entry | None, found: Entry | None) -> None:
+    """As ``check_target``, with what is there already at hand."""
+    if found is None:
         if planned is not None:
-            raise Vanished("the target is gone since the plan was made") from None
+            raise Vanished("the target is gone since the plan was made")
         return
     if planned is None:
         raise Drifted("something has appeared on the target since the plan was made")
     if not same(planned, found):
         raise Drifted("the target changed since the plan was made")
+
+
+def is_published(item: Item, staged: Entry | None, found: Entry) -> bool:
+    """Whether what is under the item's path is the file that was staged, not the one there before it."""
+    if staged is None or (item.target is not None and same(item.target, found)):
+        return False
+    return found.size == staged.size and found.mtime_ns == staged.mtime_ns

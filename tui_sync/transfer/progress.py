@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 
 from tui_sync.model import Action, FileProgress, Item, Outcome, RunState, Snapshot, Status, Totals
 
@@ -18,11 +19,12 @@ class Slot:
     ``done`` bytes of ``size``, of which ``resumed`` were there when the attempt began.
     """
 
-    __slots__ = ("done", "path", "phase", "resumed", "size", "started")
+    __slots__ = ("done", "files", "path", "phase", "resumed", "size", "started")
 
-    def __init__(self, path: str, size: int) -> None:
+    def __init__(self, path: str, size: int, files: int = 1) -> None:
         self.path = path
         self.size = size
+        self.files = files
         self.done = 0
         self.resumed = 0
         self.phase = "copy"
@@ -62,6 +64,17 @@ class Progress:
             self._slots[id(slot)] = slot
         return slot
 
+    def begin_pack(self, pack: Sequence[Item]) -> Slot:
+        """One slot for small files that travel together; ``leave`` it before they are settled."""
+        slot = Slot(pack[0].path, sum(item.bytes for item in pack), len(pack))
+        with self._lock:
+            self._slots[id(slot)] = slot
+        return slot
+
+    def leave(self, slot: Slot) -> None:
+        with self._lock:
+            self._slots.pop(id(slot), None)
+
     def end(self, slot: Slot | None, outcome: Outcome) -> None:
         """Settle an item; its bytes count as done however it ended, so that the bar reaches its end."""
         item = outcome.item
@@ -90,7 +103,12 @@ class Progress:
             slots = sorted(self._slots.values(), key=lambda slot: slot.started)
             active = tuple(
                 FileProgress(
-                    slot.path, slot.size, slot.done, slot.phase, slot.done / max(now - slot.started, 0.001)
+                    slot.path,
+                    slot.size,
+                    slot.done,
+                    slot.phase,
+                    slot.done / max(now - slot.started, 0.001),
+                    slot.files,
                 )
                 for slot in slots
             )

@@ -1,0 +1,210 @@
+"""Many small files at a time: each keeps all that a single one is promised, in a few round trips for all.
+
+A small file on its own costs a round trip for each of its steps; a pack costs as many for all its files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from tui_sync import names
+from tui_sync.cancel import CancelToken
+from tui_sync.connectors.base import Fetched, Parcel, Reader, Writer
+from tui_sync.connectors.digest import ALGORITHM
+from tui_sync.errors import AlreadyExists, ConnectionLost, Drifted, NotFound, TimedOut, TuiSyncError
+from tui_sync.model import Action, Entry, Item, Verify
+from tui_sync.transfer import preconditions, verify
+from tui_sync.transfer.copy import Copied
+from tui_sync.transfer.gate import Gate
+from tui_sync.transfer.progress import Slot
+from tui_sync.transfer.throttle import Throttle
+
+# A file up to this size is one request to read and one to write on any server of today.
+SMALL = 128 << 10
+MOST_FILES = 128
+_MOST_BYTES = 4 << 20
+
+Pack = tuple[Item, ...]
+
+
+def packed(items: Iterable[Item], most_files: int) -> Iterator[Pack]:
+    """Group small files as they come, in their order; a large file is a pack of its own."""
+    pack: list[Item] = []
+    size = 0
+    for item in items:
+        if item.bytes > SMALL:
+            yield (item,)
+            continue
+        if pack and (len(pack) >= most_files or size + item.bytes > _MOST_BYTES):
+            yield tuple(pack)
+            pack, size = [], 0
+        pack.append(item)
+        size += item.bytes
+    if pack:
+        yield tuple(pack)
+
+
+@dataclass(slots=True)
+class _File:
+    """One file on its way through a pack; ``result`` ends its way."""
+
+    item: Item
+    planned: Entry
+    parcel: Parcel
+    staged: Entry | None = None
+    reached: Verify = Verify.SIZE
+    result: Copied | TuiSyncError | None = field(default=None)
+
+
+class Packer:
+    """Copies packs for all workers of a run; holds no state of any pack."""
+
+    def __init__(
+        self,
+        *,
+        source: Reader,
+        target: Reader,
+        writer: Writer,
+        wanted: Verify,
+        tag: str,
+        throttle: Throttle,
+        gate: Gate,
+        cancel: CancelToken,
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._writer = writer
+        self._wanted = wanted
+        self._tag = tag
+        self._throttle = throttle
+        self._gate = gate
+        self._cancel = cancel
+
+    def copy(self, pack: Pack, slot: Slot) -> list[Copied | TuiSyncError | None]:
+        """Carry out create and update items of small files, results in their order.
+
+        None stands for a file that wants to be tried on its own: its connection was lost, or something about
+        it was not as planned and deserves a closer look. Raises Cancelled; nothing is left staged then.
+        """
+        results: list[Copied | TuiSyncError | None] = [None] * len(pack)
+        files: dict[int, _File] = {}
+        try:
+            files = self._fetch(pack)
+            slot.done = sum(len(file.parcel.data) for file in files.values())
+            self._stage(list(files.values()))
+            slot.phase = "verify"
+            self._verify([file for file in files.values() if file.staged is not None])
+            self._check_targets([file for file in files.values() if file.staged is not None])
+            slot.phase = "publish"
+            self._cancel.check()
+            self._publish([file for file in files.values() if file.staged is not None])
+        except (ConnectionLost, TimedOut):
+            # The files without a result are tried on their own, each with its own retries.
+            pass
+        finally:
+            left = [file.parcel for file in files.values() if not isinstance(file.result, Copied)]
+            if left:
+                self._writer.discard_many(left)
+        for index, file in files.items():
+            results[index] = file.result
+        return results
+
+    def _fetch(self, pack: Pack) -> dict[int, _File]:
+        self._gate.wait(self._cancel)
+        planned = [item.source for item in pack if item.source is not None]
+        fetched = self._source.fetch_many([entry.path for entry in planned], SMALL)
+        self._throttle.take(sum(entry.size for entry in planned), self._cancel)
+        files = {}
+        for index, (item, entry, found) in enumerate(zip(pack, planned, fetched, strict=True)):
+            if isinstance(found, Fetched) and _as_planned(entry, found):
+                parcel = Parcel(
+                    item.path,
+                    names.temporary(item.path, self._tag),
+                    found.data,
+                    entry.mtime_ns,
+                    entry.mode,
+                    replace=item.action is Action.UPDATE,
+                )
+                files[index] = _File(item, entry, parcel)
+        return files
+
+    def _stage(self, files: Sequence[_File]) -> None:
+        self._gate.wait(self._cancel)
+        staged = self._writer.stage_many([file.parcel for file in files])
+        for file, entry in zip(files, staged, strict=True):
+            if isinstance(entry, TuiSyncError):
+                file.result = entry
+            elif entry.size == len(file.parcel.data):
+                file.staged = entry
+
+    def _verify(self, files: Sequence[_File]) -> None:
+        if not verify.needs_digest(self._wanted):
+            return
+        if self._wanted is Verify.READBACK:
+            again = self._target.fetch_many([file.parcel.temporary for file in files], SMALL)
+            for file, found in zip(files, again, strict=True):
+                if isinstance(found, Fetched) and found.data == file.parcel.data:
+                    file.reached = Verify.READBACK
+                else:
+                    file.staged = None
+            return
+        for file in files:
+            try:
+                file.reached = verify.check(
+                    self._target,
+                    file.parcel.temporary,
+                    wanted=self._wanted,
+                    digest=hashlib.new(ALGORITHM, file.parcel.data).hexdigest(),
+                    cancel=self._cancel,
+                )
+            except (ConnectionLost, TimedOut):
+                raise
+            except TuiSyncError:
+                file.staged = None
+
+    def _check_targets(self, files: Sequence[_File]) -> None:
+        """What is to be replaced has to be there as planned; that nothing is where a new file goes, the
+        target itself sees to when it publishes."""
+        files = [file for file in files if file.staged is not None and file.item.target is not None]
+        found = self._target.stat_many([file.item.path for file in files]) if files else []
+        for file, entry in zip(files, found, strict=True):
+            if isinstance(entry, TuiSyncError) and not isinstance(entry, NotFound):
+                file.staged = None
+                continue
+            try:
+                preconditions.check_found(file.item.target, entry if isinstance(entry, Entry) else None)
+            except Drifted as drifted:
+                file.staged, file.result = None, drifted
+
+    def _publish(self, files: Sequence[_File]) -> None:
+        files = [file for file in files if file.staged is not None]
+        try:
+            published = self._writer.publish_many([file.parcel for file in files])
+        except (ConnectionLost, TimedOut):
+            self._find_published(files)
+            raise
+        for file, entry in zip(files, published, strict=True):
+            if isinstance(entry, AlreadyExists):
+                file.result = Drifted("something has appeared on the target since the plan was made")
+            elif isinstance(entry, TuiSyncError):
+                file.result = entry
+            else:
+                file.result = Copied(entry, len(file.parcel.data), file.reached)
+
+    def _find_published(self, files: Sequence[_File]) -> None:
+        """Which files got their final name although the answer was lost."""
+        for file, entry in zip(
+            files, self._target.stat_many([file.item.path for file in files]), strict=True
+        ):
+            if isinstance(entry, Entry) and preconditions.is_published(file.item, file.staged, entry):
+                file.result = Copied(entry, len(file.parcel.data), file.reached)
+
+
+def _as_planned(planned: Entry, found: Fetched) -> bool:
+    return (
+        len(found.data) == planned.size
+        and preconditions.same(planned, found.before)
+        and preconditions.same(planned, found.after)
+    )
