@@ -382,19 +382,7 @@ def odd_server(
     if request.param == "none":
         monkeypatch.setattr(asyncssh.sftp.SFTPServerHandler, "_extensions", [])
     with SshServer(root) as server:
-        file = tmp_path / "known_hosts_of_asyncssh"
-        file.write_text(server.host_key_line + "\n")
-        endpoint = Endpoint(
-            "",
-            "sftp",
-            "/",
-            "127.0.0.1",
-            server.port,
-            server.user,
-            {"known_hosts": str(file)},
-            {"password": lambda: server.password},
-        )
-        connector = connect(endpoint)
+        connector = connect_to(server, tmp_path)
         yield connector
         connector.close()
 
@@ -420,6 +408,39 @@ def test_another_server_keeps_odd_names(odd_server: Connector, root: Path, name:
     assert read(odd_server.reader(), f"{name}/{name}") == b"odd"
 
 
+def connect_to(server: SshServer, tmp_path: Path) -> Connector:
+    file = tmp_path / "known_hosts_of_asyncssh"
+    file.write_text(server.host_key_line + "\n")
+    return connect(
+        Endpoint(
+            "",
+            "sftp",
+            "/",
+            "127.0.0.1",
+            server.port,
+            server.user,
+            {"known_hosts": str(file)},
+            {"password": lambda: server.password},
+        )
+    )
+
+
+def test_a_server_that_answers_reads_in_part_gives_the_whole_file(root: Path, tmp_path: Path) -> None:
+    chance = random.Random(11)
+
+    class Short(asyncssh.SFTPServer):
+        def read(self, file_obj: object, offset: int, size: int) -> object:
+            return super().read(file_obj, offset, chance.randint(1, size))
+
+    data = random.Random(2).randbytes(3_000_000)
+    (root / "file").write_bytes(data)
+    with SshServer(root, sftp_server=Short) as server:
+        connector = connect_to(server, tmp_path)
+        assert read(connector.reader(), "file") == data
+        assert read(connector.reader(), "file", 1_234, 2_345_678) == data[1_234:2_345_678]
+        connector.close()
+
+
 def test_replacing_without_the_extension_restores_the_old_file_on_failure(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -432,20 +453,7 @@ def test_replacing_without_the_extension_restores_the_old_file_on_failure(
             return super().rename(oldpath, newpath)
 
     with SshServer(root, sftp_server=Stubborn) as server:
-        file = tmp_path / "known_hosts_of_asyncssh"
-        file.write_text(server.host_key_line + "\n")
-        connector = connect(
-            Endpoint(
-                "",
-                "sftp",
-                "/",
-                "127.0.0.1",
-                server.port,
-                server.user,
-                {"known_hosts": str(file)},
-                {"password": lambda: server.password},
-            )
-        )
+        connector = connect_to(server, tmp_path)
         assert not connector.reader().features.atomic_replace
         (root / "file").write_bytes(b"old")
         upload = connector.writer().upload(
