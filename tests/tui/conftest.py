@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 from tests.support.fake_session import NOW_NS, Sessions, profile
 from tui_sync.profiles import Profile
 from tui_sync.tui.app import TuiSyncApp
+from tui_sync.tui.screens.ask import ConfirmDialog
 from tui_sync.tui.screens.compare import CompareScreen
 from tui_sync.tui.screens.review import ReviewScreen
 from tui_sync.tui.screens.transfer import TransferScreen
@@ -87,14 +88,19 @@ async def in_review(pilot: Pilot[int]) -> ReviewScreen:
     return pilot.app.screen
 
 
-async def in_transfer(pilot: Pilot[int]) -> TransferScreen:
-    """From the trees to the running transfer, deletes confirmed."""
+async def start(pilot: Pilot[int]) -> None:
+    """From the trees through the review, deletes confirmed. A small real run may be over right after."""
     review = await in_review(pilot)
     deletes = review.work.totals.delete
     await pilot.press("f9")
     if deletes:
-        await until(pilot, lambda: pilot.app.screen is not review)
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmDialog))
         await pilot.press("y")
+
+
+async def in_transfer(pilot: Pilot[int]) -> TransferScreen:
+    """From the trees to the transfer of a fake run, which stays until it is told to end."""
+    await start(pilot)
     await until(pilot, lambda: isinstance(pilot.app.screen, TransferScreen))
     assert isinstance(pilot.app.screen, TransferScreen)
     return pilot.app.screen

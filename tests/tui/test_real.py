@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.conftest import MakeApp, in_review, in_transfer, ready, shown, until
+from tests.tui.conftest import MakeApp, in_review, ready, shown, start, until
 from tui_sync import profiles
 from tui_sync.model import Mode
 from tui_sync.profiles import Profile, with_options
@@ -89,7 +89,7 @@ async def test_from_the_trees_to_the_files(make_app: MakeApp, pair: Profile, tmp
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await ready(pilot)
         assert_harmless(app)
-        await in_transfer(pilot)
+        await start(pilot)
         await until(pilot, lambda: isinstance(app.screen, ReportScreen))
         await until(pilot, lambda: "every item of the plan went through" in shown(app))
         assert "✓ Done" in shown(app)
@@ -111,7 +111,7 @@ async def test_what_is_taken_out_is_not_done(make_app: MakeApp, pair: Profile, t
         for path in ("deep", "left-over[/red].txt"):
             screen.trees.update(rows.find(path))
             await pilot.press("space")
-        await in_transfer(pilot)
+        await start(pilot)
         await until(pilot, lambda: isinstance(app.screen, ReportScreen))
     left = names_below(tmp_path / "target")
     assert left[b"left-over[/red].txt"] == b"old"
@@ -189,7 +189,7 @@ async def test_drift_is_reported(make_app: MakeApp, pair: Profile, tmp_path: Pat
     async with app.run_test(size=(120, 40)) as pilot:
         await ready(pilot)
         (tmp_path / "source/deep/changed.txt").write_text("changed after the plan was made")
-        await in_transfer(pilot)
+        await start(pilot)
         await until(pilot, lambda: isinstance(app.screen, ReportScreen))
         await until(pilot, lambda: "drifted" in shown(app))
         assert "deep/changed.txt" in shown(app)
