@@ -69,7 +69,10 @@ class Features:
     ``mtime_precision_ns``: two mtimes closer than this may be the same. ``checksums``: algorithms (hashlib
     names) that the storage computes itself. ``random_write``: blocks of an upload may come in any order;
     otherwise their offsets ascend, and jump over nothing but held ranges.
-    ``atomic_replace``: publishing over an existing file has no moment without one.
+    ``atomic_replace``: publishing over an existing file has no moment without one. ``lists_mtime``: listings
+    show times; otherwise ``stat`` does, at a request each. ``directories``: a directory is there by itself;
+    otherwise one may be gone with the last file in it. ``checks_uploads``: the storage compares what it
+    received with a checksum that was sent along, and publishes nothing that differs.
     """
 
     mtime_precision_ns: int = 1
@@ -81,6 +84,8 @@ class Features:
     rename: bool = True
     symlinks: bool = True
     checksums: tuple[str, ...] = ()
+    lists_mtime: bool = True
+    checks_uploads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,11 @@ class Download(Protocol):
     @property
     def entry(self) -> Entry:
         """The file as it was when opened."""
+
+    @property
+    def one_version(self) -> bool:
+        """True where all bytes are those of ``entry``, whatever happens to the file meanwhile, or reading
+        raises Drifted or Vanished: nobody need look whether it changed."""
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Buffer]:
         """The bytes from ``start`` up to ``stop`` (None: the end), in order, requested ahead.
@@ -282,6 +292,14 @@ class Writer(Protocol):
 
     def rename(self, old: str, new: str) -> None:
         """Rename within the root; raises AlreadyExists rather than replace anything."""
+
+
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """A Reader that lists better when it knows that all of the tree will be asked for."""
+
+    def for_walk(self) -> Reader:
+        """A reader for one walk over the tree as it is now, each directory listed once, parents first."""
 
 
 class Connector(Protocol):

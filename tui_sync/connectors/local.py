@@ -159,6 +159,8 @@ class LocalReader(OneByOneReader):
 class LocalDownload:
     """A local file opened for reading."""
 
+    one_version = False
+
     def __init__(self, tree: Tree, handle: Handle, entry: Entry) -> None:
         self._tree = tree
         self._handle = handle

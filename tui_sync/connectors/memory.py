@@ -252,6 +252,8 @@ def _listed(entry: Entry) -> Listed:
 class MemoryDownload:
     """The Download of a MemoryReader. Like an open file it keeps what was unlinked or replaced meanwhile."""
 
+    one_version = False
+
     def __init__(self, connector: MemoryConnector, entry: Entry, node: Node) -> None:
         self._connector = connector
         self._entry = entry

@@ -21,6 +21,8 @@ from tui_sync.names import printable
 class SftpDownload:
     """See ``base.Download``. Keeps its session until it is closed."""
 
+    one_version = False
+
     def __init__(self, remote: Remote, path: str) -> None:
         self._remote = remote
         self._path = path
