@@ -278,7 +278,8 @@ class Plan:
 
 
 class Status(StrEnum):
-    """How an item ended. ``held``: not tried, because something it depends on failed."""
+    """How an item ended. ``held``: not tried, because something it depends on failed. ``cancelled``: given
+    up with the run, or by itself when a person skipped it."""
 
     DONE = "done"
     FAILED = "failed"
@@ -351,7 +352,10 @@ class FileProgress:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A run at one moment, cheap to take ten times a second. Speeds in bytes per second."""
+    """A run at one moment, cheap to take ten times a second. Speeds in bytes per second.
+
+    ``files`` and ``bytes`` are those to be copied; ``items`` also count folders and deletes.
+    """
 
     state: RunState
     phase: str = ""
@@ -359,6 +363,8 @@ class Snapshot:
     files_done: int = 0
     bytes_total: int = 0
     bytes_done: int = 0
+    items_total: int = 0
+    items_done: int = 0
     created: int = 0
     updated: int = 0
     deleted: int = 0
@@ -380,7 +386,8 @@ class Summary:
 
     ``status`` and ``exit_code`` go together: ok 0, partial 23 (items failed, were held back, or are
     conflicts), drifted 24, refused 25, interrupted 130, error any other. ``skipped`` counts drifted, vanished
-    and held items; ``verified`` is the weakest level among the files copied.
+    and held items, and files that a person skipped while they were copied; ``verified`` is the weakest level
+    among the files copied.
     """
 
     status: str = "ok"

@@ -136,6 +136,7 @@ class Copier:
             )
         slot.phase = "publish"
         self._cancel.check()
+        slot.check()
         return Copied(self._publish(item, upload, staged), size, reached)
 
     def _send(
@@ -158,7 +159,7 @@ class Copier:
         for start, stop in missing if digest is None else sorted((*missing, *upload.held)):
             write = (start, stop) in missing
             offset = start
-            for block in self._read(download, start, stop):
+            for block in self._read(download, start, stop, slot):
                 if digest is not None:
                     digest.update(block)
                 if write:
@@ -173,7 +174,7 @@ class Copier:
         self, download: Download, size: int, upload: Upload, slot: Slot, digest: Hash | None
     ) -> int:
         def read() -> Iterator[Buffer]:
-            for block in self._read(download, 0, size):
+            for block in self._read(download, 0, size, slot):
                 slot.done += len(block)
                 yield block
 
@@ -187,9 +188,10 @@ class Copier:
             raise Drifted("the source shrank while it was copied")
         return sent
 
-    def _read(self, download: Download, start: int, stop: int) -> Iterator[Buffer]:
+    def _read(self, download: Download, start: int, stop: int, slot: Slot) -> Iterator[Buffer]:
         for block in download.blocks(start, stop):
             self._gate.wait(self._cancel)
+            slot.check()
             self._throttle.take(len(block), self._cancel)
             yield block
 

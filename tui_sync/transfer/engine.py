@@ -159,6 +159,13 @@ class Engine:
         self._cancel.cancel()
         threading.Thread(target=self._cut_after_grace, name="tui-sync-cancel", daemon=True).start()
 
+    def skip(self, path: str) -> bool:
+        """Give up one file in flight and go on with the others; its target stays as it is.
+
+        False where no such file is in flight, or where it travels with others and is as good as done.
+        """
+        return self._progress.skip(path)
+
     def set_limit(self, *, workers: int | None = None, bandwidth: int | _Keep | None = KEEP) -> None:
         """Change the number of workers and the bytes per second (None: no limit) while running."""
         if workers is not None:
@@ -353,11 +360,11 @@ class Engine:
                 outcome = self._done(item, slot.elapsed_s, copied, attempts)
                 break
             except Cancelled:
-                outcome = Outcome(item, Status.CANCELLED, attempts=attempts)
+                outcome = _given_up(item, slot, attempts)
                 break
             except TuiSyncError as error:
-                if self._cancel.cancelled:
-                    outcome = Outcome(item, Status.CANCELLED, attempts=attempts)
+                if self._cancel.cancelled or slot.skipped:
+                    outcome = _given_up(item, slot, attempts)
                     break
                 if slot.resumed >= farthest + _PROGRESS:
                     # Cut again, but farther on: that is no failing attempt.
@@ -366,7 +373,7 @@ class Engine:
                     if self._retry.again(error, attempt, self._cancel):
                         continue
                 except Cancelled:
-                    outcome = Outcome(item, Status.CANCELLED, attempts=attempts)
+                    outcome = _given_up(item, slot, attempts)
                     break
                 outcome = _ended_by(item, error, attempts)
                 self._count_lost(error)
@@ -438,6 +445,11 @@ class Engine:
 
 def _depth(path: str) -> int:
     return path.count("/") + 1 if path else 0
+
+
+def _given_up(item: Item, slot: Slot, attempts: int) -> Outcome:
+    error = "skipped by you while it was copied" if slot.skipped else ""
+    return Outcome(item, Status.CANCELLED, error=error, attempts=attempts)
 
 
 def _ended_by(item: Item, error: TuiSyncError, attempt: int) -> Outcome:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
+from tui_sync.errors import Cancelled
 from tui_sync.model import Action, FileProgress, Item, Outcome, RunState, Snapshot, Status, Totals
 
 _WINDOW_S = 5.0
@@ -16,10 +17,11 @@ _KEPT_ERRORS = 200
 class Slot:
     """One file in flight. Only its worker writes; readers tolerate a value that is a moment old.
 
-    ``done`` bytes of ``size``, of which ``resumed`` were there when the attempt began.
+    ``done`` bytes of ``size``, of which ``resumed`` were there when the attempt began. ``skipped`` is set
+    from outside: the worker gives the file up at its next block.
     """
 
-    __slots__ = ("done", "files", "path", "phase", "resumed", "size", "started")
+    __slots__ = ("done", "files", "path", "phase", "resumed", "size", "skipped", "started")
 
     def __init__(self, path: str, size: int, files: int = 1) -> None:
         self.path = path
@@ -27,6 +29,7 @@ class Slot:
         self.files = files
         self.done = 0
         self.resumed = 0
+        self.skipped = False
         self.phase = "copy"
         self.started = time.monotonic()
 
@@ -39,6 +42,11 @@ class Slot:
         self.done = 0
         self.phase = "copy"
         self.started = time.monotonic()
+
+    def check(self) -> None:
+        """Raise Cancelled once the file is to be skipped."""
+        if self.skipped:
+            raise Cancelled("skipped by you")
 
 
 class Progress:
@@ -53,6 +61,7 @@ class Progress:
         self._settled_bytes = 0
         self._counts = dict.fromkeys(("created", "updated", "deleted", "directories", "failed", "skipped"), 0)
         self._files_done = 0
+        self._items_done = 0
         self._errors: deque[Outcome] = deque(maxlen=_KEPT_ERRORS)
         self._samples: deque[tuple[float, int]] = deque([(self._began, 0)])
         self.phase = ""
@@ -71,6 +80,15 @@ class Progress:
             self._slots[id(slot)] = slot
         return slot
 
+    def skip(self, path: str) -> bool:
+        """Have a file in flight given up; False where none of this path is, or it travels with others."""
+        with self._lock:
+            for slot in self._slots.values():
+                if slot.path == path and slot.files == 1 and not slot.skipped:
+                    slot.skipped = True
+                    return True
+        return False
+
     def leave(self, slot: Slot) -> None:
         with self._lock:
             self._slots.pop(id(slot), None)
@@ -81,10 +99,12 @@ class Progress:
         with self._lock:
             if slot is not None:
                 self._slots.pop(id(slot), None)
-            if outcome.status is not Status.CANCELLED:
+            skipped = slot is not None and slot.skipped
+            if outcome.status is not Status.CANCELLED or skipped:
                 self._settled_bytes += item.bytes
                 self._files_done += item.action in (Action.CREATE, Action.UPDATE)
-            key = _counted_as(outcome)
+                self._items_done += 1
+            key = "skipped" if skipped and outcome.status is Status.CANCELLED else _counted_as(outcome)
             if key is not None:
                 self._counts[key] += 1
             if outcome.error and outcome.status is not Status.CANCELLED:
@@ -122,6 +142,8 @@ class Progress:
                 files_done=self._files_done,
                 bytes_total=self._totals.bytes,
                 bytes_done=done,
+                items_total=self._totals.work,
+                items_done=min(self._items_done, self._totals.work),
                 elapsed_s=self.elapsed_s,
                 speed=speed,
                 eta_s=remaining / speed if speed > 0 and state is RunState.RUNNING else None,

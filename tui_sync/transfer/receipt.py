@@ -21,6 +21,7 @@ class Receipt:
         self._weakest: Verify | None = None
         self._done: Counter[Action] = Counter()
         self._ended: Counter[Status] = Counter()
+        self._skipped = 0
         self._bytes = 0
         self._trouble: set[str] = set()
         self._kept: set[str] = set()
@@ -38,6 +39,8 @@ class Receipt:
                     self._weakest = outcome.verified
                 return
             self._ended[outcome.status] += 1
+            # What went with the whole run has nothing to say of itself.
+            self._skipped += outcome.status is Status.CANCELLED and bool(outcome.error)
             if item.action is Action.MKDIR:
                 self._unmade.add(item.path)
             marked = self._kept if item.action is Action.DELETE else self._trouble
@@ -72,7 +75,7 @@ class Receipt:
         with self._lock:
             done, ended = self._done, self._ended
             failed = ended[Status.FAILED]
-            skipped = ended[Status.DRIFTED] + ended[Status.VANISHED] + ended[Status.HELD]
+            skipped = ended[Status.DRIFTED] + ended[Status.VANISHED] + ended[Status.HELD] + self._skipped
             settled = done.total() + failed + skipped
             summary = Summary(
                 created=done[Action.CREATE],
@@ -91,7 +94,7 @@ class Receipt:
                 return summary.with_status("error", fatal.exit_code)
             if stopped and settled < plan.totals.work:
                 return summary.with_status("interrupted", 130)
-            if failed or ended[Status.HELD] or plan.totals.conflicts:
+            if failed or ended[Status.HELD] or self._skipped or plan.totals.conflicts:
                 return summary.with_status("partial", 23)
             if skipped:
                 return summary.with_status("drifted", 24)
