@@ -9,9 +9,11 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from tui_sync import __version__
+from tui_sync.commands.parser import Parser
 from tui_sync.errors import TuiSyncError, UsageError
 from tui_sync.names import printable
 
@@ -25,8 +27,9 @@ PROFILE is a name in the profiles folder or a path to a .toml file; SOURCE and T
 (sftp://user@host:port/path) or local paths. Further commands, each with --help of its own:
 
   tui-sync demo              two embedded SFTP servers with sample data, and the app on them
-  tui-sync profiles          list and show profiles
-  tui-sync runs              list and show earlier runs
+  tui-sync profiles          list, make, edit, test and import profiles; trust their servers
+  tui-sync runs              list, show, export, undo and prune earlier runs
+  tui-sync completion        completion for your shell
 
 example:
   tui-sync --batch --dry-run --exclude '*.tmp' sftp://me@host/data /srv/backup
@@ -35,16 +38,6 @@ exit codes: 0 done, 1 other error, 2 usage or profile, 3 source or target not fo
 log in or trust, 23 some items failed, 24 some items drifted or vanished, 25 a guard refused the plan,
 130 interrupted
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    """Raises UsageError instead of leaving the process, so that all errors are told in one place."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{printable(message)} (see {self.prog} --help)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,18 +73,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     commands: dict[str, Callable[[list[str]], int]] = {
         "demo": _demo,
-        "profiles": _profiles,
-        "runs": _runs,
+        "profiles": lambda rest: _command("profiles", rest),
+        "runs": lambda rest: _command("runs", rest),
+        "completion": _completion,
     }
     if arguments and arguments[0] in commands:
         return commands[arguments[0]](arguments[1:])
     return _sync(arguments)
 
 
+def _command(name: str, arguments: list[str]) -> int:
+    code: int = import_module(f"tui_sync.commands.{name}").main(arguments)
+    return code
+
+
 def _sync_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="tui-sync",
-        usage="%(prog)s [options] [PROFILE | SOURCE TARGET]\n       %(prog)s demo|profiles|runs …",
+        usage="%(prog)s [options] [PROFILE | SOURCE TARGET]\n       %(prog)s demo|profiles|runs|completion …",
         description="One-way file synchronisation: see it, approve it, prove it. Opens the app, or syncs at "
         "once with --batch.",
         epilog=_EPILOG,
@@ -209,8 +208,14 @@ def _require_terminal() -> None:
         raise UsageError("the app needs a terminal; without one use --batch (see tui-sync --help)")
 
 
-def _demo(arguments: list[str]) -> int:
-    parser = _Parser(
+def _completion(arguments: list[str]) -> int:
+    from tui_sync.commands import completion
+
+    return completion.main(arguments, _sync_parser(), _demo_parser())
+
+
+def _demo_parser() -> argparse.ArgumentParser:
+    parser = Parser(
         prog="tui-sync demo",
         description="Start two SFTP servers on loopback with sample data in a temporary folder, and open\n"
         "the app on them. Nothing outside that folder is touched, and it is removed at the end.",
@@ -220,7 +225,11 @@ def _demo(arguments: list[str]) -> int:
     parser.add_argument("--keep", action="store_true", help="leave the temporary folder in place")
     parser.add_argument("--conflict", action="store_true", help="with a conflict: the plan is refused")
     parser.add_argument("--size", default="200M", metavar="SIZE", help="size of the large file (200M)")
-    args = parser.parse_args(arguments)
+    return parser
+
+
+def _demo(arguments: list[str]) -> int:
+    args = _demo_parser().parse_args(arguments)
     headless = args.batch or args.dry_run or args.json
     if not headless:
         _require_terminal()
@@ -242,44 +251,6 @@ def _demo(arguments: list[str]) -> int:
         as_json=args.json,
         quiet=args.quiet,
     )
-
-
-def _profiles(arguments: list[str]) -> int:
-    parser = _Parser(
-        prog="tui-sync profiles",
-        description="List and show saved pairs.",
-        epilog="example:\n  tui-sync profiles show nightly",
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="list|show|path")
-    commands.add_parser("list", help="all profiles, and what is wrong with one that cannot be read")
-    show = commands.add_parser("show", help="one profile as it is understood, secrets masked")
-    show.add_argument("profile", metavar="PROFILE")
-    commands.add_parser("path", help="the folder in which profiles are looked for")
-    args = parser.parse_args(arguments)
-    from tui_sync.batch import listing
-
-    match args.command:
-        case "list":
-            return listing.list_profiles()
-        case "show":
-            return listing.show_profile(args.profile)
-    return listing.profiles_path()
-
-
-def _runs(arguments: list[str]) -> int:
-    parser = _Parser(
-        prog="tui-sync runs",
-        description="List earlier runs, and show what one of them did, item by item.",
-        epilog="example:\n  tui-sync runs show nightly-0123456789ab/7",
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="list|show")
-    commands.add_parser("list", help="the runs of all pairs, newest first")
-    show = commands.add_parser("show", help="one run's receipt")
-    show.add_argument("run", metavar="PAIR/RUN", help="as “tui-sync runs list” names it")
-    args = parser.parse_args(arguments)
-    from tui_sync.batch import listing
-
-    return listing.list_runs() if args.command == "list" else listing.show_run(args.run)
 
 
 def _tolerate_any_name() -> None:

@@ -17,10 +17,11 @@ import pytest
 import tui_sync.batch.run as run_module
 from tui_sync.batch import run_batch
 from tui_sync.batch.display import Live, Plain, display, snapshot_text
-from tui_sync.batch.output import JsonOutput, TextOutput, lossless, totals_text
+from tui_sync.batch.output import JsonOutput, TextOutput, totals_text
 from tui_sync.batch.prompts import RefusingPrompts
 from tui_sync.connectors.base import Endpoint
 from tui_sync.errors import Cancelled, LedgerError, LoginRefused, NotFound, PairLocked, TuiSyncError
+from tui_sync.export import lossless
 from tui_sync.model import (
     Action,
     ChangeKind,

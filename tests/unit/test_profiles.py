@@ -210,7 +210,7 @@ def test_a_byte_order_mark_does_no_harm(file: Path) -> None:
         (SIDES + "identity_file = 'k'", "target.identity_file means nothing for a local folder", "remove it"),
         (SIDES + "password = 'env:A'", "target.password means nothing for a local folder", "remove it"),
         (SIDES.replace('/a"', '/a"\nknown_hosts = "~no-such-user/k"'), "source.known_hosts", "in full"),
-        (SIDES.replace('/a"', '/a"\npassword = "keyring:x/y"'), "source.password", "not supported yet"),
+        (SIDES.replace('/a"', '/a"\npassword = "keyring:x"'), "source.password", "a service and a user"),
     ],
 )
 def test_an_error_names_the_key_and_the_remedy(file: Path, text: str, key: str, remedy: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tui_sync.errors import ProfileError
+from tui_sync.errors import ProfileError, UsageError
 from tui_sync.profiles import load, secrets
 from tui_sync.profiles.secrets import Secret, check_reference, secret
 
@@ -162,11 +162,11 @@ def test_a_command_that_hangs_is_ended_with_all_it_started(
 @pytest.mark.parametrize(
     "reference",
     [HIDDEN, "", "env", "env:", f"env:{HIDDEN} x", "env:1A", "file:", "file: ", "command:", "command: ",
-     f"command:'{HIDDEN}", "Ask", f"password:{HIDDEN}", f"ENV:{HIDDEN}", f"keyring:{HIDDEN}/me", 12345, True,
-     ["env:X"]],
+     f"command:'{HIDDEN}", "Ask", f"password:{HIDDEN}", f"ENV:{HIDDEN}", f"keyring:{HIDDEN}",
+     f"keyring:/{HIDDEN}", 12345, True, ["env:X"]],
 )  # fmt: skip
 def test_what_is_no_reference_is_refused_without_being_quoted(reference: object) -> None:
-    with pytest.raises(ValueError, match=r"^(must be a reference|needs|uses keyring:)") as caught:
+    with pytest.raises(ValueError, match=r"^(must be a reference|needs)") as caught:
         check_reference(reference)
     text = everything_in(caught.value)
     assert HIDDEN not in text
@@ -226,3 +226,52 @@ def test_a_plain_text_password_is_refused_and_not_repeated(tmp_path: Path, text:
             load(file)
         assert HIDDEN not in everything_in(caught.value)
         assert str(caught.value).startswith(f"{file}: ")
+
+
+class Keyring:
+    """Takes the package's place: its two functions, over a dict."""
+
+    def __init__(self, **kept: str) -> None:
+        self.kept = {tuple(key.split("__")): value for key, value in kept.items()}
+
+    def get_password(self, service: str, user: str) -> str | None:
+        return self.kept.get((service, user))
+
+    def set_password(self, service: str, user: str, value: str) -> None:
+        self.kept[service, user] = value
+
+
+class LockedKeyring(Keyring):
+    def get_password(self, service: str, user: str) -> str | None:
+        raise RuntimeError(f"locked, and here is {HIDDEN}")
+
+
+def test_from_the_keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keyring = Keyring()
+    monkeypatch.setitem(sys.modules, "keyring", keyring)
+    found = made("keyring:tui/sync/me@host", tmp_path)
+    assert "set-secret tui/sync/me@host" in refused(found)
+    secrets.store_in_keyring("tui/sync/me@host", HIDDEN)
+    assert keyring.kept == {("tui/sync", "me@host"): HIDDEN}
+    assert found() == HIDDEN
+    assert repr(found) == "<secret from keyring:…>"
+
+
+def test_a_keyring_that_is_locked_or_not_there_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "keyring", LockedKeyring())
+    assert "unlocked?" in refused(made("keyring:a/b", tmp_path))
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    assert "pip install 'tui-sync[keyring]'" in refused(made("keyring:a/b", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"), [("x", "v"), ("/x", "v"), ("x/", "v"), ("a/b", ""), ("a/b", "1\n2")]
+)
+def test_what_cannot_be_stored_is_refused(monkeypatch: pytest.MonkeyPatch, entry: str, value: str) -> None:
+    keyring = Keyring()
+    monkeypatch.setitem(sys.modules, "keyring", keyring)
+    with pytest.raises(UsageError):
+        secrets.store_in_keyring(entry, value)
+    assert keyring.kept == {}

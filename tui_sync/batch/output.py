@@ -6,13 +6,13 @@ that are not UTF-8: then ``path`` is its printable form and ``path_b64`` the byt
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import humanize
 
+from tui_sync.export import item_record, outcome_record
 from tui_sync.model import Action, ChangeKind, Item, Kind, Outcome, Plan, Snapshot, Status, Summary, Totals
 from tui_sync.names import printable
 
@@ -117,20 +117,10 @@ class JsonOutput:
 
     def planned(self, item: Item) -> None:
         status = "conflict" if is_conflict(item) else "skipped" if item.action is Action.SKIP else "planned"
-        self._write("item", status=status, **_item(item), bytes=item.bytes)
+        self._write("item", status=status, **item_record(item), bytes=item.bytes)
 
     def ended(self, outcome: Outcome) -> None:
-        record = {
-            "status": outcome.status.value,
-            **_item(outcome.item),
-            "bytes": outcome.bytes,
-            "elapsed_s": round(outcome.elapsed_s, 3),
-            "verified": outcome.verified.value,
-            "attempts": outcome.attempts,
-        }
-        if outcome.error:
-            record["error"] = outcome.error
-        self._write("item", **record)
+        self._write("item", **outcome_record(outcome))
 
     def progress(self, snapshot: Snapshot) -> None:
         self._write(
@@ -171,26 +161,6 @@ class JsonOutput:
     def _write(self, event: str, **values: Any) -> None:
         # ASCII: every consumer decodes it, and no control or bidi character reaches a terminal.
         self._write_text(json.dumps({"event": event, **values}) + "\n")
-
-
-def _item(item: Item) -> dict[str, Any]:
-    return {
-        "action": item.action.value,
-        "change": item.kind.value,
-        "kind": item.entry_kind.value,
-        **lossless(item.path),
-        "reason": printable(item.reason),
-    }
-
-
-def lossless(path: str) -> dict[str, str]:
-    """``path``, and ``path_b64`` where the path is not valid Unicode."""
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        raw = path.encode("utf-8", "surrogateescape")
-        return {"path": printable(path), "path_b64": base64.b64encode(raw).decode("ascii")}
-    return {"path": path}
 
 
 def size_text(size: float) -> str:

@@ -338,6 +338,20 @@ class Ledger:
             )
             db.executemany("DELETE FROM synced WHERE path = ?", forgotten)
 
+    def prune(self, keep: int) -> int:
+        """Forget all runs but the newest ``keep``, with their plans; returns how many. What was last synced
+        is remembered. The space goes back to the disk."""
+        with self._transaction() as db:
+            removed = db.execute(
+                """DELETE FROM runs WHERE run_id NOT IN
+                   (SELECT run_id FROM runs ORDER BY run_id DESC LIMIT ?)""",
+                (keep,),
+            ).rowcount
+            db.execute("DELETE FROM plans WHERE plan_id NOT IN (SELECT plan_id FROM runs)")
+        with self._write_lock, _translated(self.path):
+            self._writer.execute("VACUUM")
+        return removed
+
     def finish_run(self, run_id: int, summary: Summary) -> None:
         with self._transaction() as db:
             db.execute(

@@ -1,6 +1,6 @@
 """Saved pairs: one TOML file each, read with errors that name file, key and remedy."""
 
-from tui_sync.profiles.files import Available, available, find, folder, load, quick
+from tui_sync.profiles.files import Available, available, find, folder, load, place, quick
 from tui_sync.profiles.profile import Profile, with_options
 from tui_sync.profiles.values import parse_delete_limit, parse_size
 
@@ -13,6 +13,7 @@ __all__ = [
     "load",
     "parse_delete_limit",
     "parse_size",
+    "place",
     "quick",
     "with_options",
 ]

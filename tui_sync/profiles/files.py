@@ -11,6 +11,7 @@ from pathlib import Path
 
 import platformdirs
 
+from tui_sync.connectors.base import Endpoint
 from tui_sync.errors import ProfileError
 from tui_sync.model import SyncOptions
 from tui_sync.names import printable
@@ -102,6 +103,11 @@ def quick(source: str, target: str) -> Profile:
         raise ProfileError(str(error)) from None
     name = f"{first.host or 'local'} to {second.host or 'local'}"
     return Profile(name, None, first.endpoint(), second.endpoint(), SyncOptions())
+
+
+def place(text: str) -> Endpoint:
+    """One place by its URL or local path. Raises ProfileError."""
+    return _side("place", text).endpoint()
 
 
 def _side(name: str, text: str) -> urls.Location:

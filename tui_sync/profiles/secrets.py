@@ -1,7 +1,8 @@
 """Secrets by reference: where one is found is written down, what it is never is.
 
-A reference is ``env:NAME``, ``file:PATH``, ``command:CMD`` or ``ask``. It is resolved each time a connector
-asks, and the value is kept nowhere. No message holds a value, the output of a command or its arguments.
+A reference is ``env:NAME``, ``file:PATH``, ``command:CMD``, ``keyring:SERVICE/USER`` or ``ask``. It is
+resolved each time a connector asks, and the value is kept nowhere. No message holds a value, the output of a
+command or its arguments.
 """
 
 from __future__ import annotations
@@ -12,18 +13,22 @@ import shlex
 import signal
 import stat
 import subprocess
+import threading
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from tui_sync.errors import ProfileError
+from tui_sync.errors import ProfileError, UsageError
 from tui_sync.names import printable
 
 COMMAND_SECONDS = 30.0
 _LONGEST = 65536
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_FORMS = "env:NAME, file:PATH, command:CMD or ask"
+_FORMS = "env:NAME, file:PATH, command:CMD, keyring:SERVICE/USER or ask"
+KEYRING_EXTRA = "pip install 'tui-sync[keyring]'"
 
 
 class Secret:
@@ -50,11 +55,7 @@ def check_reference(text: object) -> str:
     kind, colon, rest = text.partition(":")
     if text == "ask":
         return text
-    if kind == "keyring" and colon:
-        raise ValueError(
-            "uses keyring:, which is not supported yet: use env:NAME, file:PATH, command:CMD or ask"
-        )
-    if kind not in ("env", "file", "command") or not colon:
+    if kind not in ("env", "file", "command", "keyring") or not colon:
         raise ValueError(f"must be a reference such as env:NAME and never the secret itself: use {_FORMS}")
     if kind == "env" and not _NAME.fullmatch(rest):
         raise ValueError("needs the name of an environment variable after env: (letters, digits and _)")
@@ -67,7 +68,16 @@ def check_reference(text: object) -> str:
             words = []
         if not words or "\0" in rest:
             raise ValueError("needs a command after command:, with its quotes closed")
+    if kind == "keyring" and not all(keyring_entry(rest)):
+        raise ValueError("needs a service and a user after keyring:, as in keyring:tui-sync/me@host")
     return text
+
+
+def keyring_entry(text: str) -> tuple[str, str]:
+    """``SERVICE/USER``, where the service may hold slashes; one of them is empty where it is none."""
+    service, slash, user = text.rpartition("/")
+    plain = bool(slash) and text.isprintable() and text == text.strip()
+    return (service, user) if plain else ("", "")
 
 
 def secret(reference: str, *, where: str, base: Path) -> Secret | None:
@@ -83,7 +93,54 @@ def secret(reference: str, *, where: str, base: Path) -> Secret | None:
         return Secret("file:…", lambda: _from_file(rest, base, where))
     if kind == "command":
         return Secret("command:…", lambda: _from_command(rest, base, where))
+    if kind == "keyring":
+        return Secret("keyring:…", lambda: _from_keyring(rest, where))
     return None
+
+
+def store_in_keyring(entry: str, value: str) -> None:
+    """Put a secret where ``keyring:ENTRY`` finds it. Raises UsageError."""
+    service, user = keyring_entry(entry)
+    if not service or not user:
+        raise UsageError(f"“{printable(entry)}” is no place in the keyring: write SERVICE/USER")
+    if not value or "\n" in value or "\0" in value:
+        raise UsageError("a secret is one line that is not empty: nothing was stored")
+    problem = _ask_keyring(lambda keyring: keyring.set_password(service, user, value))[1]
+    if problem:
+        raise UsageError(f"the keyring cannot store the secret: {problem}")
+
+
+def _from_keyring(entry: str, where: str) -> str:
+    service, user = keyring_entry(entry)
+    value, problem = _ask_keyring(lambda keyring: keyring.get_password(service, user))
+    if problem:
+        raise ProfileError(f"{where}: the keyring gives nothing: {problem}")
+    if not value:
+        raise ProfileError(
+            f"{where}: the keyring has no entry {printable(entry)}: store it with "
+            f"tui-sync profiles set-secret {printable(shlex.quote(entry))}"
+        )
+    return value
+
+
+def _ask_keyring(request: Callable[[Any], str | None]) -> tuple[str | None, str]:
+    """The answer, and why there is none. In a thread of its own: it may wait for a person to unlock it."""
+    try:
+        keyring = import_module("keyring")
+    except ModuleNotFoundError:
+        return None, f"it needs the package keyring: {KEYRING_EXTRA}"
+    answers: list[tuple[str | None, str]] = []
+
+    def ask() -> None:
+        try:
+            answers.append((request(keyring), ""))
+        except Exception as error:  # noqa: BLE001 - every backend has errors of its own, whose text may hold secrets
+            answers.append((None, f"{type(error).__name__}; is there a keyring, and is it unlocked?"))
+
+    thread = threading.Thread(target=ask, name="tui-sync-keyring", daemon=True)
+    thread.start()
+    thread.join(COMMAND_SECONDS)
+    return answers[0] if answers else (None, f"no answer within {COMMAND_SECONDS:.0f} s: unlock it first")
 
 
 def _from_env(name: str, where: str) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
 from tui_sync import profiles
 from tui_sync.batch.output import TextOutput, summary_text
+from tui_sync.commands.terminal import say
 from tui_sync.connectors.base import Endpoint
 from tui_sync.errors import LedgerError, NotFound, ProfileError, UsageError
-from tui_sync.ledger import Ledger, open_ledger
-from tui_sync.ledger.store import RunRecord, pair_ledgers
+from tui_sync.export import find_run
+from tui_sync.ledger import Ledger, RunRecord, open_ledger
+from tui_sync.ledger.store import pair_ledgers
 from tui_sync.model import SyncOptions
 from tui_sync.names import printable
 
@@ -27,7 +29,7 @@ def list_profiles() -> int:
     for item in found:
         if item.profile is not None:
             pair = f"{printable(item.profile.source.url)} -> {printable(item.profile.target.url)}"
-            _print(f"{printable(item.name)}\t{pair}")
+            say(f"{printable(item.name)}\t{pair}")
     broken = [item.error for item in found if item.error is not None]
     for error in broken:
         sys.stderr.write(f"error: {error}\n")
@@ -40,21 +42,21 @@ def show_profile(name: str) -> int:
     """One profile as it is understood. Secrets are never resolved: only that there is one is shown."""
     profile = profiles.find(name)
     if profile.file is not None:
-        _print(f"# {printable(str(profile.file))}")
+        say(f"# {printable(str(profile.file))}")
     for side, endpoint in (("source", profile.source), ("target", profile.target)):
-        _print(f"[{side}]")
+        say(f"[{side}]")
         for line in _endpoint_lines(endpoint):
-            _print(line)
-        _print("")
-    _print("[sync]")
+            say(line)
+        say("")
+    say("[sync]")
     for line in _option_lines(profile.options):
-        _print(line)
+        say(line)
     return 0
 
 
 def profiles_path() -> int:
     """The profiles folder."""
-    _print(printable(str(profiles.folder())))
+    say(printable(str(profiles.folder())))
     return 0
 
 
@@ -65,7 +67,7 @@ def list_runs(state_dir: Path | None = None) -> int:
     code = 0
     for path in pair_ledgers(state_dir):
         try:
-            with _opened(path, state_dir) as ledger:
+            with opened(path, state_dir) as ledger:
                 for run in ledger.runs():
                     found.append((run.started_ns, f"{printable(path.stem)}/{run.run_id}\t{_run_text(run)}"))
         except LedgerError as error:
@@ -74,33 +76,63 @@ def list_runs(state_dir: Path | None = None) -> int:
     if not found and not code:
         sys.stderr.write("no runs yet\n")
     for _, line in sorted(found, reverse=True):
-        _print(line)
+        say(line)
     return code
 
 
 def show_run(name: str, state_dir: Path | None = None) -> int:
-    """The receipt of the run ``PAIR/RUN``: a line per item, then the numbers."""
-    pair, _, number = name.rpartition("/")
-    if not pair or not number.isdecimal():
-        raise UsageError(f"“{printable(name)}” names no run: write PAIR/RUN as “tui-sync runs list” does")
-    path = next((path for path in pair_ledgers(state_dir) if path.stem == pair), None)
-    if path is None:
-        raise NotFound(f"there is no pair “{printable(pair)}”: see “tui-sync runs list”")
-    with _opened(path, state_dir) as ledger:
-        run = next((run for run in ledger.runs() if run.run_id == int(number)), None)
-        if run is None:
-            raise NotFound(f"the pair “{printable(pair)}” has no run {number}: see “tui-sync runs list”")
+    """The receipt of a run: a line per item, then the numbers."""
+    with opened_run(name, state_dir) as (ledger, run):
         plan = ledger.plan(run.plan_id)
-        _print(f"# {printable(plan.source)} -> {printable(plan.target)}")
+        say(f"# {printable(plan.source)} -> {printable(plan.target)}")
         output = TextOutput(sys.stdout.write)
         for outcome in ledger.outcomes(run.run_id):
             output.ended(outcome)
-    _print(f"# {_run_text(run)}")
+    say(f"# {_run_text(run)}")
     return 0
 
 
 @contextmanager
-def _opened(path: Path, state_dir: Path | None) -> Iterator[Ledger]:
+def opened_run(name: str, state_dir: Path | None = None) -> Iterator[tuple[Ledger, RunRecord]]:
+    """The run ``PAIR/RUN``, ``PAIR/last`` or ``last``. Raises UsageError, NotFound."""
+    pair, _, number = name.rpartition("/")
+    if not (number == "last" or (pair and number.isdecimal())):
+        raise UsageError(
+            f"“{printable(name)}” names no run: write last, or PAIR/RUN as “tui-sync runs list” does"
+        )
+    path = _ledger_path(pair, state_dir)
+    with opened(path, state_dir) as ledger:
+        if number != "last":
+            yield ledger, find_run(ledger, int(number))
+            return
+        newest = ledger.runs(limit=1)
+        if not newest:
+            raise NotFound(f"the pair “{printable(path.stem)}” has no run yet: see “tui-sync runs list”")
+        yield ledger, newest[0]
+
+
+def _ledger_path(pair: str, state_dir: Path | None) -> Path:
+    """The ledger of a pair, for ``""`` the one with the newest run."""
+    paths = pair_ledgers(state_dir)
+    if pair:
+        found = next((path for path in paths if path.stem == pair), None)
+        if found is None:
+            raise NotFound(f"there is no pair “{printable(pair)}”: see “tui-sync runs list”")
+        return found
+    newest: tuple[int, Path] | None = None
+    for path in paths:
+        with suppress(LedgerError), opened(path, state_dir) as ledger:
+            runs = ledger.runs(limit=1)
+            if runs and (newest is None or runs[0].started_ns > newest[0]):
+                newest = runs[0].started_ns, path
+    if newest is None:
+        raise NotFound("there are no runs yet")
+    return newest[1]
+
+
+@contextmanager
+def opened(path: Path, state_dir: Path | None) -> Iterator[Ledger]:
+    """The ledger in a file; closed at the end of the block."""
     ledger = open_ledger(path.stem, source="", target="", state_dir=state_dir)
     try:
         yield ledger
@@ -135,7 +167,3 @@ def _option_lines(options: SyncOptions) -> Iterator[str]:
         else:
             text = f'"{printable(str(value))}"'
         yield f"{key} = {text}"
-
-
-def _print(line: str) -> None:
-    sys.stdout.write(line + "\n")
