@@ -7,9 +7,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from tui_sync.connectors.base import Download, Endpoint, Features, Listed, Prompts, Range, Upload
-from tui_sync.connectors.one_by_one import OneByOneReader, OneByOneWriter
-from tui_sync.connectors.sftp import paramiko_transport, wire
+from tui_sync.connectors.base import (
+    Download,
+    Endpoint,
+    Features,
+    Fetched,
+    Listed,
+    Parcel,
+    Prompts,
+    Range,
+    Upload,
+)
+from tui_sync.connectors.sftp import packs, paramiko_transport, wire
 from tui_sync.connectors.sftp.download import SftpDownload
 from tui_sync.connectors.sftp.login import login_of
 from tui_sync.connectors.sftp.pool import SessionPool
@@ -85,7 +94,7 @@ def _root(session: SftpSession, path: str) -> str:
     return f"{home}/{path.strip('/')}".rstrip("/") or "/"
 
 
-class SftpReader(OneByOneReader):
+class SftpReader:
     """See ``base.Reader``."""
 
     def __init__(self, remote: Remote, features: Features) -> None:
@@ -116,6 +125,12 @@ class SftpReader(OneByOneReader):
 
     def checksum(self, path: str, algorithm: str) -> str | None:
         return None
+
+    def stat_many(self, paths: Sequence[str]) -> list[Entry | StorageError]:
+        return packs.stat_many(self._remote, paths)
+
+    def fetch_many(self, paths: Sequence[str], most: int) -> list[Fetched | StorageError]:
+        return packs.fetch_many(self._remote, paths, most)
 
     def free_space(self) -> int | None:
         with self._remote.pool.session() as session:
@@ -175,11 +190,10 @@ def _read_links(session: SftpSession, full: str, children: list[Listed]) -> list
     return children
 
 
-class SftpWriter(OneByOneWriter):
+class SftpWriter:
     """See ``base.Writer``."""
 
     def __init__(self, remote: Remote) -> None:
-        super().__init__()
         self._remote = remote
 
     def upload(
@@ -199,6 +213,15 @@ class SftpWriter(OneByOneWriter):
         mode: int | None,
     ) -> Upload:
         return SftpUpload(self._remote, path, temporary, mtime_ns=mtime_ns, mode=mode, resumed=acknowledged)
+
+    def stage_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
+        return packs.stage_many(self._remote, parcels)
+
+    def publish_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
+        return packs.publish_many(self._remote, parcels)
+
+    def discard_many(self, parcels: Sequence[Parcel]) -> None:
+        packs.discard_many(self._remote, parcels)
 
     def make_dir(self, path: str, *, mode: int | None) -> None:
         full = self._remote.full(path)

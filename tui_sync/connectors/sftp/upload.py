@@ -12,7 +12,7 @@ from tui_sync.connectors.ranges import Ranges
 from tui_sync.connectors.sftp import wire
 from tui_sync.connectors.sftp.remote import Remote, times_of
 from tui_sync.connectors.sftp.rename import rename_new, rename_over
-from tui_sync.connectors.sftp.session import Reply
+from tui_sync.connectors.sftp.session import Reply, SftpSession
 from tui_sync.connectors.sftp.window import Window
 from tui_sync.connectors.sftp.wire import OpenFlag
 from tui_sync.errors import (
@@ -28,11 +28,11 @@ from tui_sync.errors import (
 from tui_sync.model import Entry, Kind
 from tui_sync.names import parent, printable
 
-_DEFAULT_MODE = 0o644
-_STAGED_MODE = 0o600
+DEFAULT_MODE = 0o644
+STAGED_MODE = 0o600
 _FULL = 1 << 20
 # A slow disk with gigabytes to catch up on says nothing for minutes.
-_FSYNC_S = 600.0
+FSYNC_S = 600.0
 
 
 class SftpUpload:
@@ -53,7 +53,7 @@ class SftpUpload:
     ) -> None:
         self._remote = remote
         self._wanted = wire.Attributes(
-            permissions=_DEFAULT_MODE if mode is None else mode & 0o777, times=times_of(mtime_ns)
+            permissions=DEFAULT_MODE if mode is None else mode & 0o777, times=times_of(mtime_ns)
         )
         self._path = path
         self._temporary = temporary
@@ -110,7 +110,7 @@ class SftpUpload:
         # One round trip: the draft has requests on one file answered as if sent one by one (section 6).
         synced = None
         if session.offers(wire.FSYNC):
-            synced = session.send(wire.fsync(handle), "make durable", full, deadline=_FSYNC_S)
+            synced = session.send(wire.fsync(handle), "make durable", full, deadline=FSYNC_S)
         set_all = session.send(wire.FsetStat(handle, wanted), "set the attributes of", full)
         looked = session.send(wire.Fstat(handle), "look at", full)
         if synced is not None:
@@ -165,7 +165,7 @@ class SftpUpload:
         self._leave()
 
     def _open(self) -> bytes:
-        staged = wire.Attributes(permissions=_STAGED_MODE)
+        staged = wire.Attributes(permissions=STAGED_MODE)
         flags = OpenFlag.WRITE | OpenFlag.CREATE
         if self._temporary == self._path:
             self._refuse_symlink()
@@ -228,18 +228,7 @@ class SftpUpload:
             raise self._failure
 
     def _cause(self, error: StorageError) -> StorageError:
-        """OpenSSH has one status for a full disk and everything else: ask for the free space."""
-        if type(error) is not StorageError or not self._session.offers(wire.STATVFS):
-            return error
-        folder = self._remote.full(parent(self._temporary))
-        try:
-            reply = self._session.send(wire.statvfs(folder), "ask the free space of", folder)
-            free = wire.FileSystem.decode(reply.extended()).free
-        except StorageError:
-            return error
-        if free >= _FULL:
-            return error
-        return NoSpace(f"no space left to write “{printable(self._full)}”: {free} bytes are free")
+        return cause_of(self._remote, self._session, self._temporary, error)
 
     def _check_durable(self, reply: Reply) -> None:
         try:
@@ -273,3 +262,18 @@ class SftpUpload:
 
     def _leave(self) -> None:
         self._remote.pool.release(self._session)
+
+
+def cause_of(remote: Remote, session: SftpSession, temporary: str, error: StorageError) -> StorageError:
+    """What made a write fail: OpenSSH has one status for a full disk and everything else."""
+    if type(error) is not StorageError or not session.offers(wire.STATVFS):
+        return error
+    folder = remote.full(parent(temporary))
+    try:
+        reply = session.send(wire.statvfs(folder), "ask the free space of", folder)
+        free = wire.FileSystem.decode(reply.extended()).free
+    except StorageError:
+        return error
+    if free >= _FULL:
+        return error
+    return NoSpace(f"no space left to write “{printable(remote.full(temporary))}”: {free} bytes are free")

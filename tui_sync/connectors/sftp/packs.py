@@ -1,0 +1,420 @@
+"""Many small files on one session, step by step for all: a pack takes as many round trips as one file.
+
+What SftpDownload and SftpUpload promise for a single file holds for each: nothing but regular files is
+opened, content goes into a new file that nobody else may read, and is durable before it is published.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from tui_sync.connectors.base import Fetched, Parcel
+from tui_sync.connectors.sftp import wire
+from tui_sync.connectors.sftp.remote import Remote, link_text, times_of
+from tui_sync.connectors.sftp.rename import rename_over
+from tui_sync.connectors.sftp.session import Asked, Reply, SftpSession
+from tui_sync.connectors.sftp.upload import DEFAULT_MODE, FSYNC_S, STAGED_MODE, cause_of
+from tui_sync.connectors.sftp.wire import OpenFlag
+from tui_sync.errors import (
+    AlreadyExists,
+    ConnectionLost,
+    NotFound,
+    NotSupported,
+    PermissionDenied,
+    StorageError,
+    TimedOut,
+    TuiSyncError,
+)
+from tui_sync.model import Entry, Kind
+from tui_sync.names import printable
+
+# Handles open at a time, for one call.
+_HANDLES = 64
+_NEW = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.EXCLUSIVE
+
+T = TypeVar("T")
+
+
+def stat_many(remote: Remote, paths: Sequence[str]) -> list[Entry | StorageError]:
+    """See ``base.Reader.stat_many``."""
+    with remote.pool.session() as session:
+        return _look_at(remote, session, paths)
+
+
+def fetch_many(remote: Remote, paths: Sequence[str], most: int) -> list[Fetched | StorageError]:
+    """See ``base.Reader.fetch_many``."""
+    with remote.pool.session() as session:
+        files = [_Fetch(path, remote.full(path)) for path in paths]
+        # Looked at before they are opened: a server would wait on a FIFO, and follow a symlink.
+        for file, found in zip(files, _look_at(remote, session, paths), strict=True):
+            file.found(found, most)
+        for wave in _waves(session, [file for file in files if file.error is None]):
+            _fetch_wave(remote, session, wave, most)
+        read = [file for file in files if file.error is None]
+        after = _look_at(remote, session, [file.path for file in read])
+        for file, entry in zip(read, after, strict=True):
+            file.after = entry
+        return [file.result() for file in files]
+
+
+@dataclass(slots=True)
+class _Fetch:
+    """One file on its way; ``error`` ends it."""
+
+    path: str
+    full: str
+    size: int = 0
+    error: StorageError | None = None
+    handle: bytes | None = None
+    before: Entry | None = None
+    after: Entry | StorageError | None = None
+    parts: list[bytes] = field(default_factory=list)
+    have: int = 0
+
+    def found(self, entry: Entry | StorageError, most: int) -> None:
+        if isinstance(entry, StorageError):
+            self.error = entry
+        elif entry.kind is not Kind.FILE:
+            self.error = StorageError(f"cannot read “{printable(self.full)}”: it is no regular file")
+        else:
+            self.size = entry.size
+            self.limit(entry.size, most)
+
+    def limit(self, size: int, most: int) -> None:
+        if size > most:
+            self.error = StorageError(f"“{printable(self.full)}” holds more than {most} bytes")
+
+    def result(self) -> Fetched | StorageError:
+        if self.error is not None:
+            return self.error
+        if isinstance(self.after, StorageError):
+            return self.after
+        assert self.before is not None
+        assert self.after is not None
+        data = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
+        return Fetched(self.before, data, self.after)
+
+
+def _fetch_wave(remote: Remote, session: SftpSession, files: Sequence[_Fetch], most: int) -> None:
+    opened = session.send_many(
+        [Asked(wire.Open(file.full, OpenFlag.READ), "open", file.full) for file in files]
+    )
+    try:
+        for file, reply in zip(files, opened, strict=True):
+            _keep(file, reply.handle, "handle")
+        files = [file for file in files if file.handle is not None]
+        _read_wave(remote, session, files, most)
+    finally:
+        if session.alive:
+            handles = [(file, file.handle) for file in files if file.handle is not None]
+            with contextlib.suppress(StorageError):
+                session.send_many([Asked(wire.Close(handle), "close", file.full) for file, handle in handles])
+
+
+def _read_wave(remote: Remote, session: SftpSession, files: Sequence[_Fetch], most: int) -> None:
+    requests: list[Asked] = []
+    for file in files:
+        assert file.handle is not None
+        requests.append(Asked(wire.Fstat(file.handle), "look at", file.full))
+        # A byte more than is expected, to see one that has grown.
+        for start, length in _blocks(file.size + 1, session.read_size):
+            requests.append(Asked(wire.Read(file.handle, start, length), "read", file.full))
+    replies = session.send_many(requests)
+    for file in files:
+        looked = replies.popleft()
+        reads = [replies.popleft() for _ in _blocks(file.size + 1, session.read_size)]
+        try:
+            attributes = looked.attributes()
+            file.before = remote.entry(file.path, attributes)
+            if attributes.permissions is not None and file.before.kind is not Kind.FILE:
+                raise StorageError(f"cannot read “{printable(file.full)}”: it is no regular file")
+            _take(session, file, reads)
+            file.limit(file.have, most)
+        except (ConnectionLost, TimedOut):
+            raise
+        except StorageError as error:
+            file.error = error
+
+
+def _take(session: SftpSession, file: _Fetch, reads: Sequence[Reply]) -> None:
+    """The blocks in their order, what short reads left out asked for again."""
+    assert file.handle is not None
+    for number, reply in enumerate(reads):
+        data = reply.data()
+        while data:
+            file.parts.append(bytes(data))
+            file.have += len(data)
+            missing = min((number + 1) * session.read_size, file.size) - file.have
+            if missing <= 0:
+                break
+            request = wire.Read(file.handle, file.have, missing)
+            data = session.send(request, "read", file.full).data()
+        else:
+            return
+
+
+def stage_many(remote: Remote, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
+    """See ``base.Writer.stage_many``."""
+    with remote.pool.session() as session:
+        files = [_Stage(parcel, remote.full(parcel.temporary)) for parcel in parcels]
+        for file in files:
+            if file.parcel.temporary == file.parcel.path:
+                file.error = StorageError(f"“{printable(file.full)}” needs a temporary name")
+        try:
+            for wave in _waves(session, [file for file in files if file.error is None]):
+                _create(remote, session, wave)
+                _fill(remote, session, [file for file in wave if file.handle is not None])
+        finally:
+            _tidy(session, [file for file in files if file.entry is None])
+        return [file.entry or file.failure for file in files]
+
+
+@dataclass(slots=True)
+class _Stage:
+    """One file on its way; ``error`` ends it. ``made``: there is something to remove."""
+
+    parcel: Parcel
+    full: str
+    error: StorageError | None = None
+    handle: bytes | None = None
+    made: bool = False
+    entry: Entry | None = None
+
+    @property
+    def wanted(self) -> wire.Attributes:
+        mode = self.parcel.mode
+        return wire.Attributes(
+            permissions=DEFAULT_MODE if mode is None else mode & 0o777, times=times_of(self.parcel.mtime_ns)
+        )
+
+    @property
+    def failure(self) -> StorageError:
+        return self.error or StorageError(f"“{printable(self.full)}” was not written")
+
+
+def _create(remote: Remote, session: SftpSession, files: Sequence[_Stage]) -> None:
+    _open_new(session, files)
+    left = []
+    for file in files:
+        if file.error is not None and not isinstance(file.error, NotFound | PermissionDenied):
+            left.append(file)
+    if not left:
+        return
+    # Leftovers of an earlier run, or links laid to have us write elsewhere: ours to remove.
+    removed = session.send_many([Asked(wire.Remove(file.full), "remove", file.full) for file in left])
+    again = []
+    for file, reply in zip(left, removed, strict=True):
+        error = file.error
+        assert error is not None
+        file.error = None
+        _keep(file, reply.ok)
+        if isinstance(file.error, NotFound):
+            file.error = cause_of(remote, session, file.parcel.temporary, error)
+        elif file.error is None:
+            again.append(file)
+    _open_new(session, again)
+
+
+def _open_new(session: SftpSession, files: Sequence[_Stage]) -> None:
+    staged = wire.Attributes(permissions=STAGED_MODE)
+    replies = session.send_many(
+        [Asked(wire.Open(file.full, _NEW, staged), "create", file.full) for file in files]
+    )
+    for file, reply in zip(files, replies, strict=True):
+        _keep(file, reply.handle, "handle")
+        file.made = file.handle is not None
+
+
+def _fill(remote: Remote, session: SftpSession, files: Sequence[_Stage]) -> None:
+    """All that is left to do, in one round trip: the draft has requests on one file answered as if sent one by
+    one (section 6)."""
+    durable = session.offers(wire.FSYNC)
+    requests: list[Asked] = []
+    counts = []
+    for file in files:
+        assert file.handle is not None
+        view = memoryview(file.parcel.data)
+        first = len(requests)
+        for start, length in _blocks(len(view), session.write_size):
+            part = view[start : start + length]
+            requests.append(Asked(wire.Write(file.handle, start, part), "write", file.full))
+        counts.append(len(requests) - first)
+        if durable:
+            requests.append(Asked(wire.fsync(file.handle), "make durable", file.full, FSYNC_S))
+        requests += [
+            Asked(wire.FsetStat(file.handle, file.wanted), "set the attributes of", file.full),
+            Asked(wire.Fstat(file.handle), "look at", file.full),
+            Asked(wire.Close(file.handle), "close", file.full),
+        ]
+        file.handle = None
+    replies = session.send_many(requests)
+    for file, count in zip(files, counts, strict=True):
+        writes = [replies.popleft() for _ in range(count)]
+        synced = replies.popleft() if durable else None
+        was_set, looked, closed = (replies.popleft() for _ in range(3))
+        try:
+            for reply in writes:
+                reply.ok()
+            if synced is not None:
+                # Offered, but perhaps not for this file system.
+                with contextlib.suppress(NotSupported):
+                    synced.ok()
+            attributes = looked.attributes()
+            closed.ok()
+            entry = remote.entry(file.parcel.temporary, attributes)
+            file.entry = entry if _succeeded(was_set) else _set_one_by_one(remote, session, file)
+        except (ConnectionLost, TimedOut):
+            raise
+        except StorageError as error:
+            file.error = cause_of(remote, session, file.parcel.temporary, error)
+
+
+def _set_one_by_one(remote: Remote, session: SftpSession, file: _Stage) -> Entry:
+    """As far as the server lets us: what came of it is seen in the entry."""
+    parcel = file.parcel
+    for mtime_ns, mode in ((parcel.mtime_ns, None), (None, file.wanted.permissions)):
+        try:
+            remote.set_attributes(session, parcel.temporary, mtime_ns=mtime_ns, mode=mode)
+        except (ConnectionLost, TimedOut):
+            raise
+        except StorageError:
+            continue
+    return remote.lstat(session, parcel.temporary)
+
+
+def _tidy(session: SftpSession, files: Sequence[_Stage]) -> None:
+    """Close and remove what did not get to its end, as far as there is a session to do so."""
+    requests = []
+    for file in files:
+        if file.handle is not None:
+            requests.append(Asked(wire.Close(file.handle), "close", file.full))
+        if file.made:
+            requests.append(Asked(wire.Remove(file.full), "remove", file.full))
+    if requests and session.alive:
+        with contextlib.suppress(StorageError):
+            for reply in session.send_many(requests):
+                reply.wait()
+
+
+def publish_many(remote: Remote, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
+    """See ``base.Writer.publish_many``."""
+    with remote.pool.session() as session:
+        results: list[Entry | StorageError | None] = [None] * len(parcels)
+        at_once = [
+            index
+            for index, parcel in enumerate(parcels)
+            if not parcel.replace or session.offers(wire.POSIX_RENAME)
+        ]
+        renames = [_rename(remote, parcels[index]) for index in at_once]
+        for index, reply in zip(at_once, session.send_many(renames), strict=True):
+            results[index] = _failure(reply.ok)
+        for index, parcel in enumerate(parcels):
+            if index not in at_once:
+                results[index] = _failure(
+                    lambda one=parcel: rename_over(remote, session, one.temporary, one.path)  # type: ignore[misc]
+                )
+        _explain(remote, session, parcels, results)
+        done = [index for index, result in enumerate(results) if result is None]
+        entries = _look_at(remote, session, [parcels[index].path for index in done])
+        for index, entry in zip(done, entries, strict=True):
+            results[index] = entry
+        return [result for result in results if result is not None]
+
+
+def _rename(remote: Remote, parcel: Parcel) -> Asked:
+    old, new = remote.full(parcel.temporary), remote.full(parcel.path)
+    request = wire.posix_rename(old, new) if parcel.replace else wire.Rename(old, new)
+    return Asked(request, "rename", old)
+
+
+def _explain(
+    remote: Remote,
+    session: SftpSession,
+    parcels: Sequence[Parcel],
+    results: list[Entry | StorageError | None],
+) -> None:
+    """Tell those that failed because the name was taken: the statuses that servers give for it are many."""
+    failed = [
+        index for index, error in enumerate(results) if error is not None and not parcels[index].replace
+    ]
+    there = _look_at(remote, session, [parcels[index].path for index in failed])
+    for index, found in zip(failed, there, strict=True):
+        if isinstance(found, Entry):
+            full = remote.full(parcels[index].path)
+            results[index] = AlreadyExists(f"“{printable(full)}” exists already")
+
+
+def discard_many(remote: Remote, parcels: Sequence[Parcel]) -> None:
+    """See ``base.Writer.discard_many``."""
+    # Whatever stands in the way of tidying up, the caller has a better reason to fail already.
+    with contextlib.suppress(TuiSyncError), remote.pool.session() as session:
+        staged = [remote.full(parcel.temporary) for parcel in parcels if parcel.temporary != parcel.path]
+        for reply in session.send_many([Asked(wire.Remove(full), "remove", full) for full in staged]):
+            reply.wait()
+
+
+def _look_at(remote: Remote, session: SftpSession, paths: Sequence[str]) -> list[Entry | StorageError]:
+    """As Remote.lstat does, for all of them."""
+    fulls = [remote.full(path) for path in paths]
+    replies = session.send_many(
+        [
+            Asked(wire.Lstat(full) if path else wire.Stat(full), "look at", full)
+            for path, full in zip(paths, fulls, strict=True)
+        ]
+    )
+    entries: list[Entry | StorageError] = []
+    links = []
+    for index, (path, reply) in enumerate(zip(paths, replies, strict=True)):
+        found = _value(reply.attributes)
+        entries.append(found if isinstance(found, StorageError) else remote.entry(path, found))
+        entry = entries[-1]
+        if isinstance(entry, Entry) and entry.kind is Kind.SYMLINK:
+            links.append((index, entry))
+    texts = session.send_many(
+        [Asked(wire.ReadLink(fulls[index]), "read the link", fulls[index]) for index, _ in links]
+    )
+    for (index, entry), reply in zip(links, texts, strict=True):
+        text = _value(lambda one=reply: link_text(one))  # type: ignore[misc]
+        entries[index] = text if isinstance(text, StorageError) else replace(entry, link_target=text)
+    return entries
+
+
+def _waves(session: SftpSession, files: Sequence[T]) -> Iterator[Sequence[T]]:
+    """So many files as may be open at a time, should others have as many."""
+    offered = session.limits.handles // 16 if session.limits.handles else _HANDLES
+    size = max(1, min(_HANDLES, offered))
+    for first in range(0, len(files), size):
+        yield files[first : first + size]
+
+
+def _blocks(size: int, limit: int) -> list[tuple[int, int]]:
+    return [(start, min(limit, size - start)) for start in range(0, size, limit)]
+
+
+def _value(ask: Callable[[], T]) -> T | StorageError:
+    """What is answered, or the error where it concerns this file alone."""
+    try:
+        return ask()
+    except (ConnectionLost, TimedOut):
+        raise
+    except StorageError as error:
+        return error
+
+
+def _failure(ask: Callable[[], None]) -> StorageError | None:
+    return _value(ask)
+
+
+def _succeeded(reply: Reply) -> bool:
+    return _failure(reply.ok) is None
+
+
+def _keep(file: _Fetch | _Stage, ask: Callable[[], bytes | None], name: str = "") -> None:
+    """Note in ``file`` what is answered, as its attribute ``name``, or the error."""
+    value = _value(ask)
+    file.error = value if isinstance(value, StorageError) else None
+    if name and not isinstance(value, StorageError):
+        setattr(file, name, value)
