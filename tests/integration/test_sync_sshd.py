@@ -161,7 +161,8 @@ def test_an_emptied_source_deletes_nothing(pair: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def readable_by_others() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as folder:
+    # Not the tests' own folder, whose parents may be closed to others.
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
 
@@ -177,13 +178,10 @@ def test_what_may_not_be_read_fails_alone(
     (source / "locked").chmod(0)
     (source / "closed").chmod(0)
     root = os.geteuid() == 0
-    with Sshd(tmp_path / "as-nobody", "ForceCommand internal-sftp" if root else "") as server:
+    with Sshd(readable_by_others / "sshd", "ForceCommand internal-sftp" if root else "") as server:
         user = "nobody" if root else server.user
-        keys = server.folder / "authorized_keys"
-        if root:
-            for path in (*list(keys.parents)[:4], keys):
-                if path.owner() == "root" and path.is_relative_to(tempfile.gettempdir()):
-                    path.chmod(path.stat().st_mode | 0o055)
+        server.folder.chmod(0o755)
+        (server.folder / "authorized_keys").chmod(0o644)
         profile = pair.read_text().replace(
             f'url = "{servers[0].url(tmp_path / "source")}"',
             f'url = "sftp://{user}@127.0.0.1:{server.port}{source}"',

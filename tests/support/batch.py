@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,28 +58,41 @@ def started(*arguments: str | Path, home: Path, **env: str) -> Iterator[subproce
             process.wait()
 
 
+# Peak memory as the kernel counts it begins with that of the process that forked: a small one in between.
+_MEASURED = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+with open(sys.argv[1], "w") as file:
+    file.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(code if code >= 0 else 128 - code)
+"""
+
+
 def tui_sync(*arguments: str | Path, home: Path, timeout: float = 110, **env: str) -> Ran:
     """Run the program to its end."""
-    command = [sys.executable, "-m", "tui_sync", *map(str, arguments)]
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment(home, **env), cwd=home
-        )
-        # Waited for by hand: subprocess does not hand out the child's peak memory.
-        watch = threading.Timer(timeout, process.kill)
-        watch.start()
-        try:
-            _, status, usage = os.wait4(process.pid, 0)
-        finally:
-            watch.cancel()
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode != -signal.SIGKILL, f"still running after {timeout} s"
-        out.seek(0)
-        err.seek(0)
+    with tempfile.TemporaryDirectory() as folder:
+        measured, out, err = (Path(folder) / name for name in ("memory", "out", "err"))
+        program = [sys.executable, "-m", "tui_sync", *map(str, arguments)]
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, "-c", _MEASURED, str(measured), *program],
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env=environment(home, **env),
+                cwd=home,
+                start_new_session=True,
+            )
+            try:
+                code = process.wait(timeout)
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
         unit = 1 if sys.platform == "darwin" else 1024
         return Ran(
-            process.returncode,
-            out.read().decode("utf-8", "replace"),
-            err.read().decode("utf-8", "replace"),
-            usage.ru_maxrss * unit,
+            code,
+            out.read_text("utf-8", "replace"),
+            err.read_text("utf-8", "replace"),
+            int(measured.read_text()) * unit,
         )
