@@ -229,8 +229,8 @@ def _open_new(session: SftpSession, files: Sequence[_Stage]) -> None:
 
 
 def _fill(remote: Remote, session: SftpSession, files: Sequence[_Stage]) -> None:
-    """All that is left to do, in one round trip: the draft has requests on one file answered as if sent one by
-    one (section 6)."""
+    """All that is left to do, in one round trip: the draft has requests on one file answered as if sent one
+    by one (section 6)."""
     durable = session.offers(wire.FSYNC)
     requests: list[Asked] = []
     counts = []
