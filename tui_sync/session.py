@@ -12,7 +12,7 @@ from tui_sync.cancel import CancelToken
 from tui_sync.connectors import registry
 from tui_sync.connectors.base import Connector, Endpoint, Prompts, Reader
 from tui_sync.connectors.digest import digest
-from tui_sync.errors import GuardRefused, NotFound, TuiSyncError
+from tui_sync.errors import ConnectError, ConnectionLost, GuardRefused, NotFound, TimedOut, TuiSyncError
 from tui_sync.ledger import open_ledger
 from tui_sync.model import CompareBy, Entry, Guard, Item, Kind, Plan, SyncOptions, WriteMode
 from tui_sync.names import printable
@@ -23,9 +23,12 @@ from tui_sync.planning.scan import ScanCounters, Scanned, scan
 from tui_sync.profiles import Profile
 from tui_sync.transfer.engine import Engine
 from tui_sync.transfer.recorder import Listener
+from tui_sync.transfer.retry import Retry
+from tui_sync.transfer.steady import SteadyReader
 from tui_sync.transfer.transform import transform
 
 _BATCH = 1000
+_LOGIN_ATTEMPTS = 3
 
 
 class PlanProgress:
@@ -48,6 +51,7 @@ class Session:
         )
         self._prompts = prompts
         self._cancel = CancelToken()
+        self._retry = Retry()
         self._lock = threading.Lock()
         self._connectors: dict[str, Connector] = {}
         self._engine: Engine | None = None
@@ -65,7 +69,9 @@ class Session:
 
         def work(side: str, endpoint: Endpoint) -> None:
             try:
-                self._keep(side, registry.connect(endpoint, self._prompts))
+                self._keep(side, self._login(endpoint))
+            except (ConnectionLost, TimedOut) as error:
+                failures[side] = ConnectError(f"cannot connect to {printable(endpoint.url)}: {error}")
             except TuiSyncError as error:
                 failures[side] = error
             except Exception as error:  # noqa: BLE001 - raised in the thread that waits
@@ -83,6 +89,11 @@ class Session:
         for side in sides:
             if side in failures:
                 raise failures[side]
+
+    def _login(self, endpoint: Endpoint) -> Connector:
+        """A line that is cut while it is made is worth another try; an answer is not."""
+        retry = replace(self._retry, attempts=_LOGIN_ATTEMPTS)
+        return retry.call(lambda: registry.connect(endpoint, self._prompts), self._cancel)
 
     def _keep(self, side: str, connector: Connector) -> None:
         with self._lock:
@@ -123,6 +134,8 @@ class Session:
         options = self.profile.options
         how = transform(options.transform)
         filters = Filters(options.include, options.exclude)
+        source = SteadyReader(source, self._retry, self._cancel)
+        target = SteadyReader(target, self._retry, self._cancel)
         _expect_folder(source, self.profile.source, "source")
         target_exists = _target_exists(target, self.profile.target)
         with ExitStack() as scans:
@@ -166,8 +179,8 @@ class Session:
 
     def _digests(self, source: Reader, target: Reader) -> Callable[[str, str], tuple[str, str]]:
         return lambda source_path, target_path: (
-            digest(source, source_path, self._cancel),
-            digest(target, target_path, self._cancel),
+            self._retry.call(lambda: digest(source, source_path, self._cancel), self._cancel),
+            self._retry.call(lambda: digest(target, target_path, self._cancel), self._cancel),
         )
 
     def _store_plan(
@@ -206,6 +219,7 @@ class Session:
                 ledger=self.ledger,
                 plan=replace(plan, totals=self.ledger.totals(plan.plan_id)),
                 listener=listener,
+                retry=self._retry,
                 leftovers=self.progress.target.leftovers,
                 at_end=held.close,
             )

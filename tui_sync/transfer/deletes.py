@@ -6,7 +6,7 @@ import threading
 
 from tui_sync import names
 from tui_sync.connectors.base import Reader, Writer
-from tui_sync.errors import AlreadyExists, StorageError
+from tui_sync.errors import AlreadyExists, ConnectionLost, NotFound, StorageError, TimedOut, Vanished
 from tui_sync.model import DeleteTo, Item, Kind
 from tui_sync.transfer import preconditions
 
@@ -21,20 +21,39 @@ class Deleter:
         self._root = f"{names.TRASH}/{folder}"
         self._lock = threading.Lock()
         self._made: set[str] = set()
+        self._unanswered: set[str] = set()
 
     def delete(self, item: Item) -> None:
-        """Raises Drifted, Vanished, or the target's StorageError; what could not go to the trash stays."""
-        preconditions.check_target(self._target, item.path, item.target)
+        """Raises Drifted, Vanished, or the target's StorageError; what could not go to the trash stays.
+
+        May be called again for an item whose answer was lost.
+        """
+        try:
+            preconditions.check_target(self._target, item.path, item.target)
+            self._remove(item)
+        except (Vanished, NotFound):
+            if item.path not in self._unanswered:
+                raise
+            if item.entry_kind is Kind.DIRECTORY:
+                self._keep_folder(item)
+        except (ConnectionLost, TimedOut):
+            self._unanswered.add(item.path)
+            raise
+
+    def _remove(self, item: Item) -> None:
         directory = item.entry_kind is Kind.DIRECTORY
         if directory:
             self._writer.remove_dir(item.path)
-            if self._to is DeleteTo.TRASH:
-                self._make(f"{self._root}/{item.path}")
+            self._keep_folder(item)
         elif self._to is DeleteTo.TRASH:
             self._make(names.parent(f"{self._root}/{item.path}"))
             self._writer.rename(item.path, f"{self._root}/{item.path}")
         else:
             self._writer.remove_file(item.path)
+
+    def _keep_folder(self, item: Item) -> None:
+        if self._to is DeleteTo.TRASH:
+            self._make(f"{self._root}/{item.path}")
 
     def _make(self, path: str) -> None:
         with self._lock:

@@ -21,6 +21,7 @@ from tui_sync.errors import (
     ConnectionLost,
     Drifted,
     NotFound,
+    StorageError,
     TuiSyncError,
     Vanished,
 )
@@ -323,11 +324,17 @@ class Engine:
             self._crew.run(level, self._finish_folder, lambda: self._cancel.cancelled)
 
     def _finish_folder(self, item: Item) -> None:
-        assert item.source is not None
+        made = item.source
+        assert made is not None
         try:
-            self._writer.set_attributes(item.path, mtime_ns=item.source.mtime_ns, mode=item.source.mode)
+            self._retry.call(
+                lambda: self._writer.set_attributes(item.path, mtime_ns=made.mtime_ns, mode=made.mode),
+                self._cancel,
+            )
         except TuiSyncError as error:
-            if not self._cancel.cancelled:
+            # A server that lets nobody set attributes has made the folder still, as it has the files.
+            refused = isinstance(error, StorageError) and not error.retryable
+            if not refused and not self._cancel.cancelled:
                 self._settle(
                     None, Outcome(item, Status.FAILED, error=f"folder made, attributes not set: {error}")
                 )

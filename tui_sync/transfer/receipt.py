@@ -24,6 +24,7 @@ class Receipt:
         self._skipped = 0
         self._bytes = 0
         self._trouble: set[str] = set()
+        self._uncopied: set[str] = set()
         self._kept: set[str] = set()
         self._unmade: set[str] = set()
 
@@ -45,15 +46,25 @@ class Receipt:
                 self._unmade.add(item.path)
             marked = self._kept if item.action is Action.DELETE else self._trouble
             path = item.path
+            if item.action is not Action.DELETE:
+                self._uncopied.add(names.parent(path))
             while path:
                 path = names.parent(path)
                 marked.add(path)
 
     def trouble_near(self, path: str) -> str | None:
-        """The folder of ``path`` (``/`` for the root) if anything in or below it was not copied."""
+        """The folder that forbids deleting ``path`` (``/`` for the root), if one does: its own where anything
+        in or below it was not copied, and any above where something right in it was not: what is missing
+        there may have been moved there from here."""
         folder = names.parent(path)
         with self._lock:
-            return (folder or "/") if folder in self._trouble else None
+            if folder in self._trouble:
+                return folder or "/"
+            while path:
+                path = names.parent(path)
+                if path in self._uncopied:
+                    return path or "/"
+        return None
 
     def keeps_something(self, folder: str) -> bool:
         """Whether something below ``folder`` was to be deleted and was not."""

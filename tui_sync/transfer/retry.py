@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tui_sync.cancel import CancelToken
-from tui_sync.errors import TuiSyncError
+from tui_sync.errors import ConnectError, TuiSyncError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +31,18 @@ class Retry:
         longest = min(self.longest_pause_s, self.first_pause_s * 3 ** (attempt - 1))
         cancel.wait(random.uniform(longest / 2, longest))
         return True
+
+    def call(self, action: Callable[[], T], cancel: CancelToken) -> T:
+        """What ``action`` returns, tried again after errors that pass. Never for a login: a server that
+        refuses connections is told at once. Raises Cancelled, or the last error."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return action()
+            except ConnectError:
+                raise
+            except TuiSyncError as error:
+                cancel.check()
+                if not self.again(error, attempt, cancel):
+                    raise

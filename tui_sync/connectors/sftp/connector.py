@@ -236,8 +236,13 @@ class SftpWriter:
                     raise AlreadyExists(f"“{printable(full)}” exists already") from None
                 raise
             if mode is not None:
-                # The server has taken its umask off.
-                self._remote.set_attributes(session, path, mtime_ns=None, mode=mode)
+                # The server has taken its umask off. The folder is there without a mode of its own too.
+                try:
+                    self._remote.set_attributes(session, path, mtime_ns=None, mode=mode)
+                except (NotFound, ConnectionLost, TimedOut):
+                    raise
+                except StorageError:
+                    return
 
     def set_attributes(self, path: str, *, mtime_ns: int | None, mode: int | None) -> None:
         with self._remote.pool.session() as session:

@@ -1,0 +1,45 @@
+"""A Reader that asks again after a lost connection: a scan of hours must not end with one cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tui_sync.cancel import CancelToken
+from tui_sync.connectors.base import Download, Features, Fetched, Listed, Reader
+from tui_sync.errors import StorageError
+from tui_sync.model import Entry
+from tui_sync.transfer.retry import Retry
+
+
+class SteadyReader:
+    """See ``base.Reader``. What a Download raises while it is read is its reader's to deal with."""
+
+    def __init__(self, reader: Reader, retry: Retry, cancel: CancelToken) -> None:
+        self._reader = reader
+        self._retry = retry
+        self._cancel = cancel
+
+    @property
+    def features(self) -> Features:
+        return self._reader.features
+
+    def list_dir(self, path: str) -> list[Listed]:
+        return self._retry.call(lambda: self._reader.list_dir(path), self._cancel)
+
+    def stat(self, path: str) -> Entry:
+        return self._retry.call(lambda: self._reader.stat(path), self._cancel)
+
+    def open(self, path: str) -> Download:
+        return self._retry.call(lambda: self._reader.open(path), self._cancel)
+
+    def checksum(self, path: str, algorithm: str) -> str | None:
+        return self._retry.call(lambda: self._reader.checksum(path, algorithm), self._cancel)
+
+    def stat_many(self, paths: Sequence[str]) -> list[Entry | StorageError]:
+        return self._retry.call(lambda: self._reader.stat_many(paths), self._cancel)
+
+    def fetch_many(self, paths: Sequence[str], most: int) -> list[Fetched | StorageError]:
+        return self._retry.call(lambda: self._reader.fetch_many(paths, most), self._cancel)
+
+    def free_space(self) -> int | None:
+        return self._retry.call(self._reader.free_space, self._cancel)
