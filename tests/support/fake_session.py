@@ -195,6 +195,7 @@ class FakeEngine:
             phase="files",
             files_total=totals.files,
             bytes_total=totals.bytes,
+            items_total=totals.work,
             workers=self.workers,
         )
 
@@ -218,10 +219,18 @@ class FakeEngine:
         if self._summary is None:
             self.finish(status="interrupted", exit_code=130)
 
-    def set_limit(self, *, workers: int | None = None, bandwidth: int | None = None) -> None:
+    def skip(self, path: str) -> bool:
+        self.calls.append(f"skip {path}")
+        found = any(file.path == path for file in self.now.active)
+        self.now = replace(self.now, active=tuple(file for file in self.now.active if file.path != path))
+        return found
+
+    def set_limit(self, *, workers: int | None = None, bandwidth: int | None | str = "keep") -> None:
         if workers is not None:
             self.workers = workers
             self.now = replace(self.now, workers=workers)
+        if not isinstance(bandwidth, str):
+            self.now = replace(self.now, bandwidth_limit=bandwidth)
 
     def snapshot(self) -> Snapshot:
         return self.now
@@ -355,6 +364,7 @@ def busy_snapshot(engine: FakeEngine) -> Snapshot:
         state=RunState.RUNNING,
         phase="files",
         files_done=3,
+        items_done=5,
         bytes_done=total * 62 // 100,
         created=2,
         updated=1,

@@ -88,7 +88,7 @@ async def test_after_a_cancelled_run_new_connections_are_made(make_app: MakeApp)
     app = make_app(MIRROR, sessions)
     async with app.run_test() as pilot:
         await in_transfer(pilot)
-        await pilot.press("escape")
+        await pilot.press("c")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         await pilot.press("y")
         await until(pilot, lambda: isinstance(app.screen, ReportScreen))

@@ -102,10 +102,10 @@ def test_transfer(snap_compare: Compare, frozen: MakeApp, size: tuple[int, int])
         engine = engine_of(pilot)
         engine.now = fake.busy_snapshot(engine)
         screen.poll()
-        plot = screen.query_one(SpeedPlot)
-        plot._samples.clear()
-        for step in range(90):
-            plot.add(50e6 * (1.3 + math.sin(step / 6)))
+        speeds = screen.work.speeds
+        speeds.clear()
+        speeds.extend(50e6 * (1.3 + math.sin(step / 6)) for step in range(90))
+        screen.query_one(SpeedPlot).refresh()
         await until(pilot, lambda: "61%" in shown(pilot.app))  # type: ignore[arg-type]
 
     assert snap_compare(frozen(fake.profile(mode="mirror")), terminal_size=size, run_before=before)

@@ -71,6 +71,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
     "app": (
         Command("help", ("question_mark", "f1"), "Help", "Show what every key does", 2),
         Command("palette", ("ctrl+p",), "Commands", "Find a command by its name", 9),
+        Command("run", ("t",), "Run", "Go back to the run that is under way"),
         Command("quit", ("q", "ctrl+q", "ctrl+c"), "Quit", "Leave tui-sync", 7),
     ),
     "list": (
@@ -126,9 +127,11 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         Command("pause", ("p",), "Pause/resume", "Stop at the next block, or go on", 1),
         Command("drain", ("d",), "Finish files", "Finish the files in flight, then stop", 3),
         Command("cancel", ("c",), "Cancel", "Stop now; nothing half-written stays under a final name", 4),
-        Command("more", ("plus", "equals_sign"), "More workers", "Copy one more file at a time", 5),
-        Command("fewer", ("minus",), "Fewer workers", "Copy one file less at a time", 6),
-        Command("back", ("escape",), "Leave", "Leave the run: asks first"),
+        Command("skip", ("s",), "Skip file", "Give up the file under the cursor; the next run copies it", 5),
+        Command("more", ("plus", "equals_sign"), "More", "Copy one more file at a time", 6),
+        Command("fewer", ("minus",), "Fewer workers", "Copy one file less at a time", 8),
+        Command("limit", ("b",), "Limit", "Set or lift the bandwidth limit", 7),
+        Command("back", ("escape",), "Leave", "Go elsewhere; the run goes on, and t leads back to it", 9),
     ),
     "report": (
         Command("open", ("enter",), "Compare again", "List both sides again", 1),

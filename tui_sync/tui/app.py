@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -15,10 +16,15 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.screen import Screen
 from textual.system_commands import SystemCommandsProvider
 
+from tui_sync.model import RunState, Snapshot
+from tui_sync.names import printable
 from tui_sync.tui import actions, text, themes
 from tui_sync.tui.bridge import AppPrompts
+from tui_sync.tui.messages import Asked
 from tui_sync.tui.screens.base import FlowScreen
 from tui_sync.tui.screens.profiles import ProfilesScreen
+from tui_sync.tui.widgets.bars import RunBar
+from tui_sync.tui.widgets.meters import share
 from tui_sync.tui.work import SessionFactory, Work
 
 if TYPE_CHECKING:
@@ -26,6 +32,8 @@ if TYPE_CHECKING:
     from tui_sync.session import Session
 
 _LAST_WAIT_S = 6.0
+_WATCH_S = 0.5
+_SAVE_TITLE, _RESTORE_TITLE = "\x1b[22;0t", "\x1b[23;0t"
 
 
 class Palette(Provider):
@@ -82,6 +90,7 @@ class TuiSyncApp(App[int]):
         self.monotonic = monotonic
         self._make_session = session_factory
         self._works: list[Work] = []
+        self._terminal_title = ""
         self._closing_threads: list[threading.Thread] = []
         self.register_theme(themes.DARK)
         self.register_theme(themes.LIGHT)
@@ -98,6 +107,8 @@ class TuiSyncApp(App[int]):
         return ProfilesScreen()
 
     def on_mount(self) -> None:
+        self._set_title("")
+        self.set_interval(_WATCH_S, self.watch_runs)
         if self.profile is not None:
             self.open_profile(self.profile)
 
@@ -105,13 +116,20 @@ class TuiSyncApp(App[int]):
         yield SystemCommand("Theme", "Choose other colours", self.action_change_theme)
 
     def open_profile(self, profile: Profile) -> None:
-        """Show a pair's trees."""
+        """Show a pair's trees, or its run where that is under way."""
         from tui_sync.tui.screens.compare import CompareScreen
 
+        work = next(
+            (work for work in self._works if work.away and work.profile.pair_id == profile.pair_id), None
+        )
+        if work is not None:
+            self._come_back(work)
+            return
         self.push_screen(CompareScreen(profile))
 
-    def new_work(self, profile: Profile, prompts: AppPrompts) -> Work:
+    def new_work(self, profile: Profile) -> Work:
         """A pair to work on; ``retire`` gives it back."""
+        prompts = AppPrompts(self)
 
         def session() -> Session:
             factory = self._make_session
@@ -146,6 +164,100 @@ class TuiSyncApp(App[int]):
     def running(self) -> Work | None:
         """The pair that is being run, if any."""
         return next((work for work in self._works if work.running), None)
+
+    @property
+    def elsewhere(self) -> Work | None:
+        """A run whose screens were left: one under way before one that has ended."""
+        away = [work for work in self._works if work.away]
+        return next((work for work in away if work.running), away[0] if away else None)
+
+    def watch_runs(self) -> None:
+        """Look after the runs: a line about one elsewhere, the terminal's title, and a bell at the end."""
+        for work in self._works:
+            if work.engine is not None and not work.told and work.engine.wait(0):
+                work.told = True
+                self._tell_end(work)
+            elif work.away and work.running and work.engine is not None:
+                work.speeds.append(work.engine.snapshot().speed)
+        self.show_run_bar()
+        running = self.running
+        self._set_title("" if running is None else title_of(running))
+
+    def _tell_end(self, work: Work) -> None:
+        self.bell()
+        if work.away:
+            words = end_words(work)
+            self.notify(
+                f"{printable(work.profile.name)}: {words}. Press t for its report.",
+                severity="information" if words == "done" else "warning",
+                markup=False,
+                timeout=10,
+            )
+
+    def show_run_bar(self) -> None:
+        """Show on the current screen what goes on elsewhere."""
+        screen = self.screen
+        bars = screen.query(RunBar) if isinstance(screen, FlowScreen) else ()
+        for bar in bars:
+            work = self.elsewhere
+            if work is None or work.engine is None:
+                bar.hide()
+                continue
+            now = work.engine.snapshot()
+            over = work.engine.wait(0)
+            bar.show(work.profile.name, end_words(work) if over else run_words(now), share(now), over=over)
+
+    def leave_run(self, work: Work) -> None:
+        """The run goes on; ``t`` comes back to it."""
+        work.away = True
+
+    def _come_back(self, work: Work) -> None:
+        from tui_sync.tui.screens.compare import CompareScreen
+        from tui_sync.tui.screens.transfer import TransferScreen
+
+        work.away = False
+        compare = CompareScreen(work.profile, work)
+        self.push_screen(compare)
+        self.push_screen(TransferScreen(work, compare))
+
+    def why_not(self, name: str) -> str:
+        """Why a command that works everywhere is of no use now; empty where it is."""
+        if name == "run" and self.elsewhere is None:
+            return "No run is under way elsewhere."
+        return ""
+
+    def do_run(self) -> None:
+        work = self.elsewhere
+        if work is not None:
+            self._come_back(work)
+
+    def _set_title(self, words: str) -> None:
+        """Tell the terminal, whose window or tab may be all that is in sight."""
+        title = f"tui-sync {words}".strip()
+        if title != self._terminal_title and self._driver is not None and not self.is_headless:
+            self._terminal_title = title
+            self._driver.write(f"\x1b]0;{title}\x07")
+
+    def on_asked(self, event: Asked) -> None:
+        """Show the question that is first in line, unless one is being shown."""
+        self._show_question()
+
+    def _show_question(self) -> None:
+        from tui_sync.tui.screens.ask import SecretDialog, TrustDialog
+
+        if any(isinstance(screen, SecretDialog | TrustDialog) for screen in self.screen_stack):
+            return
+        waiting = (work.prompts.next() for work in self._works)
+        question = next((question for question in waiting if question is not None), None)
+        if question is None:
+            return
+        dialog: Screen[Any] = TrustDialog(question) if question.key is not None else SecretDialog(question)
+
+        def answered(answer: str | bool | None) -> None:
+            question.give(answer)
+            self.call_later(self._show_question)
+
+        self.push_screen(dialog, answered)
 
     def show_differences(self, work: Work | None, row: int) -> None:
         """Show the text differences of a row's file."""
@@ -206,6 +318,42 @@ class TuiSyncApp(App[int]):
         self.action_command_palette()
 
 
+def run_words(now: Snapshot) -> str:
+    """How far a run is, in few words."""
+    done, total = share(now)
+    state = {RunState.PAUSED: "paused", RunState.DRAINING: "finishing", RunState.CANCELLING: "cancelling"}
+    left = f"{text.span(now.eta_s)} left" if now.eta_s is not None else state.get(now.state, "")
+    speed = text.speed(now.speed) if now.bytes_total and now.state is RunState.RUNNING else ""
+    return "  ".join(words for words in (f"{text.percent(done, total)}%", speed, left) if words)
+
+
+def end_words(work: Work) -> str:
+    """How a run has ended, in few words."""
+    assert work.engine is not None
+    words = {
+        "ok": "done",
+        "partial": "done in part",
+        "interrupted": "stopped",
+        "error": "stopped by an error",
+    }
+    status = work.engine.summary.status
+    return words.get(status, status)
+
+
+def title_of(work: Work) -> str:
+    """``· photos 61%`` for the terminal's title."""
+    assert work.engine is not None
+    done, total = share(work.engine.snapshot())
+    return f"· {printable(work.profile.name)} {text.percent(done, total)}%"
+
+
+def _to_terminal(sequence: str) -> None:
+    stream = sys.__stderr__
+    if stream is not None and stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "linux"):
+        stream.write(sequence)
+        stream.flush()
+
+
 def run_app(
     profile: Profile | None = None,
     *,
@@ -220,8 +368,10 @@ def run_app(
     app = TuiSyncApp(
         profile, session_factory=session_factory, profiles_folder=profiles_folder, state_dir=state_dir
     )
+    _to_terminal(_SAVE_TITLE)
     try:
         code = app.run()
     finally:
+        _to_terminal(_RESTORE_TITLE)
         app.close_works()
     return app.return_code or 0 if code is None else code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,16 @@ if TYPE_CHECKING:
     from tui_sync.transfer.engine import Engine
 
 SessionFactory = Callable[..., "Session"]
+SPEEDS_KEPT = 512
 
 
 class Work:
     """Made when a profile is opened. ``make_plan`` runs on a thread; all else belongs to the app's thread,
-    but ``cancel`` and ``close``, which come from any."""
+    but ``cancel`` and ``close``, which come from any.
+
+    ``speeds`` are samples of its run, in bytes per second. ``away``: the run goes on while its screens are
+    gone; ``told``: a person has been told of its end.
+    """
 
     def __init__(self, profile: Profile, make_session: Callable[[], Session], prompts: AppPrompts) -> None:
         self.profile = profile
@@ -30,6 +36,9 @@ class Work:
         self.engine: Engine | None = None
         self.rows = Rows()
         self.totals = Totals()
+        self.speeds: deque[float] = deque(maxlen=SPEEDS_KEPT)
+        self.away = False
+        self.told = False
         self._plan: Plan | None = None
         self._make_session = make_session
         self._lock = threading.Lock()
@@ -89,12 +98,14 @@ class Work:
         self.totals = ledger.totals(plan.plan_id)
         return included
 
-    def start(self) -> Engine:
+    def start(self, *, override_guards: bool = False) -> Engine:
         """Run the plan as it is included now. Blocks for as long as connecting may take."""
         session, plan = self.session, self._plan
         assert session is not None
         assert plan is not None
-        self.engine = session.start(plan)
+        self.engine = session.start(plan, override_guards=override_guards)
+        self.speeds.clear()
+        self.told = False
         return self.engine
 
     def spend(self) -> None:

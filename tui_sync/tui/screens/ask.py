@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -125,6 +126,103 @@ class TrustDialog(ModalScreen[bool]):
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         self.dismiss(event.button.id == "yes")
+
+
+class InputDialog(ModalScreen["str | None"]):
+    """One line of text, checked while it is typed. ``check`` gives what is wrong with it as a sentence, or
+    nothing; Enter then hands it over, stripped."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", "Give up", show=False)]
+
+    def __init__(
+        self,
+        title: str,
+        lines: tuple[str, ...],
+        *,
+        value: str = "",
+        placeholder: str = "",
+        check: Callable[[str], str],
+        hint: str,
+        danger: bool = False,
+    ) -> None:
+        super().__init__(classes="-danger" if danger else "")
+        self._heading, self._lines, self._hint = title, lines, hint
+        self._value, self._placeholder = value, placeholder
+        self._check = check
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield words(self._heading, classes="dialog-title")
+            for line in self._lines:
+                yield words(line, classes="dialog-line")
+            yield Input(self._value, placeholder=self._placeholder, id="answer", compact=True)
+            yield words("", id="problem")
+            yield words(f"{self._hint} · Esc gives up", classes="dialog-hint")
+
+    def on_mount(self) -> None:
+        box = self.query_one(Input)
+        box.focus()
+        box.cursor_position = len(self._value)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        problem = self._check(event.value.strip()) if event.value.strip() else ""
+        self.query_one("#problem", Static).update(f"! {problem}" if problem else "")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        problem = self._check(event.value.strip())
+        if problem:
+            self.query_one("#problem", Static).update(f"! {problem}")
+        else:
+            self.dismiss(event.value.strip())
+
+    def action_give_up(self) -> None:
+        self.dismiss(None)
+
+
+class TypedDialog(InputDialog):
+    """A question that is answered by typing a word, so that nobody answers it by habit."""
+
+    def __init__(self, title: str, lines: tuple[str, ...], *, word: str, does: str) -> None:
+        super().__init__(
+            title,
+            (*lines, f"Type {word} to go on."),
+            placeholder=word,
+            check=lambda typed: "" if typed == word else f"this is not {word}",
+            hint=f"Enter {does}",
+            danger=True,
+        )
+
+
+class LimitDialog(InputDialog):
+    """A bandwidth limit; what it hands over goes through ``parse_size``."""
+
+    def __init__(self, limit: int | None) -> None:
+        super().__init__(
+            "Bandwidth limit",
+            ("Bytes per second for all files together, such as 20M or 500kB; off lifts it.",),
+            value="" if limit is None else limit_text(limit),
+            placeholder="off",
+            check=_size_problem,
+            hint="Enter sets it at once",
+        )
+
+
+def limit_text(limit: int) -> str:
+    """A limit as ``parse_size`` reads it."""
+    for unit, step in (("GB", 10**9), ("G", 2**30), ("MB", 10**6), ("M", 2**20), ("KB", 1000), ("K", 1024)):
+        if limit and limit % step == 0:
+            return f"{limit // step}{unit}"
+    return str(limit)
+
+
+def _size_problem(typed: str) -> str:
+    from tui_sync.profiles import parse_size
+
+    try:
+        parse_size(typed or "off")
+    except TuiSyncError as error:
+        return printable(str(error))
+    return ""
 
 
 class QuickDialog(ModalScreen["tuple[str, str] | None"]):

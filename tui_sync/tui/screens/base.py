@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
 
 from tui_sync.tui import actions
-from tui_sync.tui.bridge import AppPrompts
-from tui_sync.tui.messages import Asked, Finished
-from tui_sync.tui.widgets.bars import KeyBar, TopBar
+from tui_sync.tui.messages import Finished
+from tui_sync.tui.widgets.bars import KeyBar, RunBar, TopBar
 
 if TYPE_CHECKING:
     from tui_sync.tui.app import TuiSyncApp
@@ -26,8 +25,6 @@ class FlowScreen(Screen[None]):
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = []
 
-    prompts: AppPrompts | None = None
-
     @property
     def ours(self) -> TuiSyncApp:
         """The app, by its own type."""
@@ -36,6 +33,7 @@ class FlowScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield TopBar(self.PLACE)
         yield from self.body()
+        yield RunBar()
         yield KeyBar()
 
     def body(self) -> ComposeResult:
@@ -46,13 +44,18 @@ class FlowScreen(Screen[None]):
         """Why a command is of no use now, as a sentence; empty where it is."""
         return ""
 
+    def reason(self, name: str) -> str:
+        """``why_not``, or the app's word on a command that works everywhere."""
+        everywhere = name in (command.name for command in actions.COMMANDS["app"])
+        return self.ours.why_not(name) if everywhere else self.why_not(name)
+
     def label(self, command: actions.Command) -> str:
         """What a command is called in the footer now."""
         return command.label
 
     def action_do(self, name: str) -> None:
         """Carry out a command, or say why not."""
-        reason = self.why_not(name)
+        reason = self.reason(name)
         if reason:
             self.say(reason, warning=True)
             return
@@ -74,7 +77,7 @@ class FlowScreen(Screen[None]):
                 command.name,
                 command.shown_key,
                 self.label(command),
-                not self.why_not(command.name),
+                not self.reason(command.name),
             )
             for command in actions.commands(self.GROUP, "app")
             if command.rank
@@ -85,34 +88,17 @@ class FlowScreen(Screen[None]):
         self.update_keys()
 
     def on_screen_resume(self) -> None:
+        self.ours.show_run_bar()
         self.update_keys()
 
     def on_key_bar_pressed(self, event: KeyBar.Pressed) -> None:
         event.stop()
         self.action_do(event.name)
 
+    def on_run_bar_pressed(self, event: RunBar.Pressed) -> None:
+        event.stop()
+        self.action_do("run")
+
     def on_finished(self, event: Finished) -> None:
         event.deliver()
         self.update_keys()
-
-    def on_asked(self, event: Asked) -> None:
-        """Show the question that is first in line, unless one is being shown."""
-        self._show_question()
-
-    def _show_question(self) -> None:
-        from tui_sync.tui.screens.ask import SecretDialog, TrustDialog
-
-        question = self.prompts.next() if self.prompts is not None else None
-        if question is None or self._asking:
-            return
-        self._asking = True
-        dialog: Any = TrustDialog(question) if question.key is not None else SecretDialog(question)
-
-        def answered(answer: str | bool | None) -> None:
-            self._asking = False
-            question.give(answer)
-            self._show_question()
-
-        self.app.push_screen(dialog, answered)
-
-    _asking = False

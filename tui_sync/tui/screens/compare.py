@@ -14,7 +14,7 @@ from tui_sync.errors import TuiSyncError
 from tui_sync.model import ChangeKind, Plan, Totals
 from tui_sync.names import printable
 from tui_sync.tui import actions
-from tui_sync.tui.bridge import AppPrompts, run_in_thread
+from tui_sync.tui.bridge import run_in_thread
 from tui_sync.tui.rows import Rows
 from tui_sync.tui.screens.base import FlowScreen
 from tui_sync.tui.widgets.bars import TopBar
@@ -38,10 +38,11 @@ class CompareScreen(FlowScreen):
     GROUP = "compare"
     BINDINGS: ClassVar[list[BindingType]] = actions.bindings("compare")
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, work: Work | None = None) -> None:
+        """With ``work``, a pair whose run is under way, nothing is listed before ``renew``."""
         super().__init__()
         self.profile = profile
-        self.work: Work | None = None
+        self.work = work
         self._busy: Timer | None = None
         self._began = 0.0
         self._scan_number = 0
@@ -66,7 +67,16 @@ class CompareScreen(FlowScreen):
         self.query_one(ScanPanel).show_places(source, target)
         self.query_one(ColumnHead).show(source, target)
         self._busy = self.set_interval(1 / 10, self._poll, pause=True)
-        self.scan()
+        if self.work is None:
+            self.scan()
+        else:
+            self._set_state("busy")
+
+    def let_go(self) -> None:
+        """Leave the pair's run to the app."""
+        if self.work is not None:
+            self.ours.leave_run(self.work)
+            self.work = None
 
     def on_unmount(self) -> None:
         self._leave_work()
@@ -95,8 +105,7 @@ class CompareScreen(FlowScreen):
     def scan(self, *, then_review: bool = False) -> None:
         """Connect where needed, list both sides anew, and make a new plan."""
         if self.work is None:
-            self.prompts = AppPrompts(self)
-            self.work = self.ours.new_work(self.profile, self.prompts)
+            self.work = self.ours.new_work(self.profile)
         work = self.work
         work.spend()
         self._scan_number += 1
@@ -168,7 +177,6 @@ class CompareScreen(FlowScreen):
         if self.work is not None:
             self.ours.retire(self.work)
             self.work = None
-            self.prompts = None
 
     def _show_totals(self) -> None:
         if self.work is None:
@@ -204,7 +212,7 @@ class CompareScreen(FlowScreen):
         )
 
     def why_not(self, name: str) -> str:
-        if name in ("back", "help", "palette", "quit"):
+        if name == "back":
             return ""
         if self.state == "busy":
             return "" if name == "history" and self._session_ready else _NOT_YET

@@ -37,7 +37,6 @@ class ReviewScreen(FlowScreen):
         super().__init__()
         self.work = work
         self.compare = compare
-        self.prompts = None
         self._starting = False
         self._reasons: dict[int, str] = {}
 
@@ -112,7 +111,7 @@ class ReviewScreen(FlowScreen):
 
     def why_not(self, name: str) -> str:
         plan = self.work.plan
-        if name in ("back", "help", "palette", "quit"):
+        if name == "back":
             return ""
         if self._starting or plan is None:
             return "The run is being started."

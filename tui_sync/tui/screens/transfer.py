@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from tui_sync.model import RunState, Snapshot
+from tui_sync.model import Outcome, RunState, Snapshot
 from tui_sync.names import printable
 from tui_sync.tui import actions
-from tui_sync.tui.screens.ask import ConfirmDialog
+from tui_sync.tui.remedies import remedy
+from tui_sync.tui.screens.ask import ConfirmDialog, LimitDialog
 from tui_sync.tui.screens.base import FlowScreen
 from tui_sync.tui.widgets.bars import TopBar
 from tui_sync.tui.widgets.meters import Lanes, Overall, SpeedPlot
-from tui_sync.tui.widgets.sheet import Sheet
+from tui_sync.tui.widgets.sheet import WAY, Sheet
 from tui_sync.tui.work import Work
 
 if TYPE_CHECKING:
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
 
 MOST_WORKERS = 64
 _SAMPLE_POLLS = 5
+
+
+def trouble_line(outcome: Outcome) -> list[tuple[str, str]]:
+    """An item that did not go through, why, and what can be done."""
+    way = remedy(outcome)
+    return [
+        ("sheet--error", " ! "),
+        ("", printable(outcome.item.path)),
+        ("sheet--muted", f"  {printable(outcome.error)}"),
+        *([(WAY, f"  → {way}")] if way else []),
+    ]
 
 
 class TransferScreen(FlowScreen):
@@ -37,7 +49,7 @@ class TransferScreen(FlowScreen):
         self.work = work
         self.compare = compare
         self._polls = 0
-        self._errors = 0
+        self._errors: tuple[Outcome, ...] = ()
         self._over = False
 
     @property
@@ -51,7 +63,7 @@ class TransferScreen(FlowScreen):
 
     def body(self) -> ComposeResult:
         yield Overall()
-        yield SpeedPlot()
+        yield SpeedPlot(self.work.speeds)
         yield Lanes()
         yield Sheet(id="errors")
 
@@ -61,6 +73,7 @@ class TransferScreen(FlowScreen):
         self.query_one(SpeedPlot).border_title = "Speed"
         self.query_one(Lanes).border_title = "In flight"
         self.query_one("#errors").display = False
+        self.query_one(Lanes).focus()
         self.poll()
         self.polling = self.set_interval(1 / 10, self.poll)
 
@@ -72,7 +85,8 @@ class TransferScreen(FlowScreen):
         self.query_one(Overall).show(now)
         self.query_one(Lanes).show(now.active, still=now.state is RunState.PAUSED)
         if self._polls % _SAMPLE_POLLS == 0 and now.state is not RunState.FINISHED:
-            self.query_one(SpeedPlot).add(now.speed)
+            self.work.speeds.append(now.speed)
+            self.query_one(SpeedPlot).refresh()
         self._polls += 1
         self._show_errors(now)
         self.update_keys()
@@ -81,23 +95,14 @@ class TransferScreen(FlowScreen):
             self._report()
 
     def _show_errors(self, now: Snapshot) -> None:
-        if len(now.errors) == self._errors and not (now.errors and self._errors >= 200):
+        if now.errors == self._errors:
             return
-        self._errors = len(now.errors)
+        self._errors = now.errors
         sheet = self.query_one("#errors", Sheet)
         sheet.display = bool(now.errors)
         total = now.failed + now.skipped
         sheet.border_title = f"! Not gone through: {total:,}"
-        sheet.show(
-            [
-                [
-                    ("sheet--error", " ! "),
-                    ("", printable(outcome.item.path)),
-                    ("sheet--muted", f"  {printable(outcome.error)}"),
-                ]
-                for outcome in reversed(now.errors)
-            ]
-        )
+        sheet.show([trouble_line(outcome) for outcome in reversed(now.errors)])
 
     def _report(self) -> None:
         from tui_sync.tui.screens.report import ReportScreen
@@ -109,7 +114,7 @@ class TransferScreen(FlowScreen):
         self.app.switch_screen(ReportScreen(self.work, self.compare))
 
     def why_not(self, name: str) -> str:
-        if name in ("help", "palette", "quit", "back"):
+        if name == "back":
             return ""
         state = self.snapshot.state
         if state is RunState.FINISHED:
@@ -118,6 +123,12 @@ class TransferScreen(FlowScreen):
             return "The run is being cancelled."
         if state is RunState.DRAINING and name != "cancel":
             return "The files in flight are being finished; c cancels them too."
+        if name == "skip":
+            file = self.query_one(Lanes).file
+            if file is None:
+                return "No file is in flight on this line."
+            if file.files > 1:
+                return "Small files travel together and are as good as done."
         if name == "more" and self.snapshot.workers >= MOST_WORKERS:
             return f"{MOST_WORKERS} workers are the most there can be."
         if name == "fewer" and self.snapshot.workers <= 1:
@@ -156,10 +167,28 @@ class TransferScreen(FlowScreen):
         )
 
     def do_back(self) -> None:
-        if self.snapshot.state in (RunState.CANCELLING, RunState.FINISHED):
-            self.say("The run is ending: its report follows.")
-        else:
-            self.do_cancel()
+        if self._over:
+            return
+        self._over = True
+        self.compare.let_go()
+        self.app.pop_screen()
+        self.compare.dismiss()
+
+    def do_skip(self) -> None:
+        file = self.query_one(Lanes).file
+        if file is not None and self.engine.skip(file.path):
+            self.say(f"{printable(file.path)} is given up; the next run copies it.")
+        self.poll()
+
+    def do_limit(self) -> None:
+        def answered(limit: str | None) -> None:
+            from tui_sync.profiles import parse_size
+
+            if limit is not None:
+                self.engine.set_limit(bandwidth=parse_size(limit or "off") or None)
+                self.poll()
+
+        self.app.push_screen(LimitDialog(self.snapshot.bandwidth_limit), answered)
 
     def do_more(self) -> None:
         self._set_workers(1)

@@ -11,7 +11,7 @@ from textual.message import Message
 
 from tui_sync.names import printable
 from tui_sync.tui import text
-from tui_sync.tui.widgets.lines import Line, Painted
+from tui_sync.tui.widgets.lines import Line, Painted, bar
 
 PLACES = ("Profiles", "Compare", "Review", "Transfer", "Report")
 ARROW = " → "
@@ -71,6 +71,53 @@ class TopBar(Painted):
             Segment(ARROW, self.ink("top--arrow")),
             Segment(target, self.ink("top--side")),
         ]
+
+
+class RunBar(Painted):
+    """One line about a run that goes on while another screen is shown; hidden while there is none."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"run--bar", "run--rest", "run--text", "run--end"}
+
+    class Pressed(Message):
+        """The line was clicked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.display = False
+        self._pair = ""
+        self._words = ""
+        self._share = (0, 0)
+        self._over = False
+
+    def show(self, name: str, words: str, share: tuple[int, int], *, over: bool) -> None:
+        """``share`` is done of total."""
+        self._pair, self._words, self._share, self._over = printable(name), words, share, over
+        self.display = True
+        self.refresh()
+
+    def hide(self) -> None:
+        self.display = False
+
+    def paint(self, width: int, height: int) -> list[Line]:
+        done, total = self._share
+        key = " t shows it "
+        name = text.shorten(self._pair, max(10, width // 4))
+        used = cell_len(name) + cell_len(self._words) + cell_len(key) + 6
+        meter: Line = []
+        if not self._over and width - used >= 10:
+            filled, rest = bar(done, total, min(40, width - used))
+            meter = [Segment(filled, self.ink("run--bar")), Segment(rest + "  ", self.ink("run--rest"))]
+        line: Line = [
+            Segment(f" {'■' if self._over else '▶'} ", self.ink("run--end" if self._over else "run--bar")),
+            Segment(f"{name}  ", self.ink("run--text")),
+            *meter,
+            Segment(self._words, self.ink("run--text")),
+        ]
+        left = width - sum(cell_len(segment.text) for segment in line)
+        return [[*line, Segment(text.fit(key, left, "right") if left > 0 else "", self.ink("run--rest"))]]
+
+    def on_click(self) -> None:
+        self.post_message(self.Pressed())
 
 
 class KeyBar(Painted):

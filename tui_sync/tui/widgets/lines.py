@@ -25,6 +25,8 @@ from tui_sync.tui import actions
 
 Line = list[Segment]
 
+_DONE, _HALF, _REST = "━", "╸", "─"
+
 
 def strip(line: Iterable[Segment], width: int, blank: Style) -> Strip:
     """A line in exactly ``width`` cells."""
@@ -32,6 +34,15 @@ def strip(line: Iterable[Segment], width: int, blank: Style) -> Strip:
     return Strip(segments, sum(cell_len(segment.text) for segment in segments)).adjust_cell_length(
         width, blank
     )
+
+
+def bar(done: int, total: int, width: int) -> tuple[str, str]:
+    """A bar of ``width`` cells as its done part and its rest; they differ without colour too."""
+    if width <= 0:
+        return "", ""
+    halves = 2 * width if total <= 0 else min(2 * width, max(0, done) * 2 * width // total)
+    filled = _DONE * (halves // 2) + (_HALF if halves % 2 else "")
+    return filled, _REST * (width - len(filled))
 
 
 class Inked:

@@ -10,9 +10,8 @@ from rich.segment import Segment
 from tui_sync.model import FileProgress, RunState, Snapshot
 from tui_sync.names import printable
 from tui_sync.tui import text
-from tui_sync.tui.widgets.lines import Line, Painted
+from tui_sync.tui.widgets.lines import Line, LineList, Painted, bar
 
-_DONE, _HALF, _REST = "━", "╸", "─"
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _PHASES = {
     "": "Finishing",
@@ -30,13 +29,13 @@ _STATES = {
 _FILE_PHASES = {"verify": "verifying", "publish": "publishing"}
 
 
-def bar(done: int, total: int, width: int) -> tuple[str, str]:
-    """A bar of ``width`` cells as its done part and its rest; they differ without colour too."""
-    if width <= 0:
-        return "", ""
-    halves = 2 * width if total <= 0 else min(2 * width, max(0, done) * 2 * width // total)
-    filled = _DONE * (halves // 2) + (_HALF if halves % 2 else "")
-    return filled, _REST * (width - len(filled))
+def share(now: Snapshot) -> tuple[int, int]:
+    """How much of a run is done, of how much: bytes where there are any to copy, else items."""
+    if not now.bytes_total:
+        return now.items_done, now.items_total
+    if now.bytes_done >= now.bytes_total and now.items_done < now.items_total:
+        return now.bytes_total - 1, now.bytes_total
+    return now.bytes_done, now.bytes_total
 
 
 class Overall(Painted):
@@ -65,10 +64,14 @@ class Overall(Painted):
         state = _STATES.get(now.state) or _PHASES.get(now.phase, "Running")
         limit = "" if now.bandwidth_limit is None else f"   limit {text.speed(now.bandwidth_limit)}"
         right = f"{text.count(now.workers, 'worker')}{limit}"
-        share = f"{text.percent(now.bytes_done, now.bytes_total):>4}%"
-        filled, rest = bar(now.bytes_done, now.bytes_total, inner - len(share))
+        done, total = share(now)
+        whole = f"{text.percent(done, total):>4}%"
+        filled, rest = bar(done, total, inner - len(whole))
         left = "" if now.eta_s is None else f"{text.span(now.eta_s)} left"
         numbers = f"{text.size(now.bytes_done)} of {text.size(now.bytes_total)}"
+        speed = text.speed(now.speed) if now.bytes_total else ""
+        if not now.bytes_total:
+            numbers = f"{now.items_done:,} of {text.count(now.items_total, 'item')}"
         times = (
             f"{left}   {text.span(now.elapsed_s)} so far" if left else f"{text.span(now.elapsed_s)} so far"
         )
@@ -81,11 +84,11 @@ class Overall(Painted):
             [
                 Segment(" " + filled, self.ink(tone)),
                 Segment(rest, self.ink("meter--rest")),
-                Segment(share, self.ink("meter--state")),
+                Segment(whole, self.ink("meter--state")),
             ],
             [
                 Segment(" " + text.fit(numbers, 24), self.ink("meter--words")),
-                Segment(text.fit(text.speed(now.speed), 14), self.ink("meter--state")),
+                Segment(text.fit(speed, 14), self.ink("meter--state")),
                 Segment(text.pad(times, max(0, inner - 38), "right"), self.ink("meter--words")),
             ],
             self._counts(now),
@@ -114,13 +117,10 @@ class SpeedPlot(Painted):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"plot--area", "plot--label", "plot--floor"}
 
-    def __init__(self) -> None:
+    def __init__(self, samples: deque[float]) -> None:
+        """``samples`` in bytes per second, which the caller goes on to fill: ``refresh`` shows them."""
         super().__init__()
-        self._samples: deque[float] = deque(maxlen=512)
-
-    def add(self, speed: float) -> None:
-        self._samples.append(max(0.0, speed))
-        self.refresh()
+        self._samples = samples
 
     def paint(self, width: int, height: int) -> list[Line]:
         label = 11
@@ -147,8 +147,9 @@ class SpeedPlot(Painted):
         return lines
 
 
-class Lanes(Painted):
-    """A fixed set of lines, one per file in flight. A file keeps its line for as long as it is in flight."""
+class Lanes(LineList):
+    """One line per file in flight. A file keeps its line for as long as it is in flight; the cursor is on the
+    one that ``file`` tells."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "meter--words",
@@ -163,6 +164,14 @@ class Lanes(Painted):
         self._lanes: list[FileProgress | None] = []
         self._still = False
 
+    @property
+    def file(self) -> FileProgress | None:
+        """The file under the cursor, or the only one in flight."""
+        files = [lane for lane in self._lanes if lane is not None]
+        if len(files) == 1:
+            return files[0]
+        return self._lanes[self.cursor] if self.cursor < len(self._lanes) else None
+
     def show(self, active: tuple[FileProgress, ...], *, still: bool) -> None:
         """``still``: paused, so no speed is shown."""
         by_path = {file.path: file for file in active}
@@ -175,27 +184,31 @@ class Lanes(Painted):
         while lanes and lanes[-1] is None:
             lanes.pop()
         self._lanes, self._still = lanes, still
-        self.refresh()
+        self.reload()
 
-    def paint(self, width: int, height: int) -> list[Line]:
-        lanes = [lane for lane in self._lanes if lane] if len(self._lanes) > height else self._lanes
-        lines = [self._lane(lane, width) for lane in lanes[:height]]
-        hidden = len(lanes) - height
-        if hidden > 0 and height > 0:
-            lines[-1] = [Segment(f" … and {hidden + 1} more", self.ink("meter--label"))]
-        return lines or [[Segment(" No file in flight.", self.ink("meter--label"))]]
+    def row_count(self) -> int:
+        return max(1, len(self._lanes))
 
-    def _lane(self, file: FileProgress | None, width: int) -> Line:
+    def draw(self, row: int, width: int, cursor: bool) -> list[Line]:
+        on = self.row_style(cursor and len(self._lanes) > 1)
+        file = self._lanes[row] if row < len(self._lanes) else None
         if file is None:
-            return [Segment(" ·", self.ink("meter--label"))]
+            return [[Segment(" ·" if self._lanes else " No file in flight.", self.ink(*on, "meter--label"))]]
         long = max(10, min(40, width // 4))
         name = max(8, width - long - 19)
         filled, rest = bar(file.done, file.size, long)
         words = _FILE_PHASES.get(file.phase) or ("–" if self._still else text.speed(file.speed))
+        more = f" and {file.files - 1:,} more" if file.files > 1 else ""
+        shown = text.shorten(printable(file.path), max(8, name - len(more))) + more
         return [
-            Segment(" " + text.fit_middle(printable(file.path), name), self.ink("meter--words")),
-            Segment(" " + filled, self.ink("meter--paused" if self._still else "meter--done")),
-            Segment(rest, self.ink("meter--rest")),
-            Segment(f"{text.percent(file.done, file.size):>4}%", self.ink("meter--words")),
-            Segment(f"{words:>11}", self.ink("meter--label")),
+            [
+                Segment(" " + text.fit_middle(shown, name), self.ink(*on, "meter--words")),
+                Segment(" " + filled, self.ink(*on, "meter--paused" if self._still else "meter--done")),
+                Segment(rest, self.ink(*on, "meter--rest")),
+                Segment(f"{text.percent(file.done, file.size):>4}%", self.ink(*on, "meter--words")),
+                Segment(f"{words:>11}", self.ink(*on, "meter--label")),
+            ]
         ]
+
+    def row_style(self, cursor: bool) -> tuple[str, ...]:
+        return super().row_style(cursor) if self.has_focus else ()

@@ -12,6 +12,10 @@ from tui_sync.tui import text
 from tui_sync.tui.widgets.lines import Line, LineList
 
 
+# A piece that is shown whole or not at all.
+WAY = "sheet--way"
+
+
 class Sheet(LineList):
     """Lines of (component class, text) pieces. The text is printable. Without ``cursor`` no row is marked."""
 
@@ -23,6 +27,7 @@ class Sheet(LineList):
         "sheet--muted",
         "sheet--error",
         "sheet--key",
+        WAY,
     }
 
     def __init__(self, *, cursor: bool = False, id: str | None = None) -> None:
@@ -48,6 +53,8 @@ class Sheet(LineList):
         line: Line = []
         left = width
         for name, piece in self.lines[row]:
+            if name == WAY and cell_len(piece) > left:
+                continue
             shown = text.shorten(piece, left) if left > 0 else ""
             line.append(Segment(shown, self.ink(*on, *((name,) if name else ()))))
             left -= cell_len(shown)
