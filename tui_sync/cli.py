@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui_sync import __version__
@@ -98,6 +99,17 @@ def _sync_parser() -> argparse.ArgumentParser:
     parser.add_argument("places", nargs="*", metavar="PROFILE | SOURCE TARGET", help="what to sync")
     parser.add_argument("--version", action="version", version=f"tui-sync {__version__}")
     _add_batch_options(parser)
+    often = parser.add_argument_group("for cron and timers, with --batch")
+    often.add_argument(
+        "--retry-failed", action="store_true", help="only what the last run of the pair did not get done"
+    )
+    often.add_argument("--log-file", type=Path, metavar="FILE", help="append what was done; rotates at 5 MB")
+    often.add_argument(
+        "--metrics-file",
+        type=Path,
+        metavar="FILE",
+        help="the run's figures for Prometheus' textfile collector",
+    )
     sync = parser.add_argument_group("sync options, instead of the profile's")
     sync.add_argument(
         "--mode", choices=["copy", "mirror"], help="mirror also deletes what is only on the target"
@@ -131,7 +143,7 @@ def _add_batch_options(parser: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="print the plan, write nothing (implies --batch)"
     )
     batch.add_argument("--json", action="store_true", help="NDJSON on stdout (implies --batch)")
-    batch.add_argument("-q", "--quiet", action="store_true", help="only problems and the summary")
+    batch.add_argument("-q", "--quiet", action="store_true", help="only problems, and the summary after them")
 
 
 def _workers(text: str) -> int:
@@ -148,6 +160,9 @@ def _sync(arguments: list[str]) -> int:
     headless = args.batch or args.dry_run or args.json
     if args.quiet and not headless:
         raise UsageError("--quiet is for --batch: the app has nothing to keep quiet")
+    for option in ("retry_failed", "log_file", "metrics_file"):
+        if getattr(args, option) and not headless:
+            raise UsageError(f"--{option.replace('_', '-')} is for --batch: add that")
     profile = _profile(args.places)
     if profile is None and headless:
         raise UsageError("--batch needs a PROFILE, or a SOURCE and a TARGET (see tui-sync --help)")
@@ -159,7 +174,15 @@ def _sync(arguments: list[str]) -> int:
         assert profile is not None
         from tui_sync.batch import run_batch
 
-        return run_batch(profile, dry_run=args.dry_run, as_json=args.json, quiet=args.quiet)
+        return run_batch(
+            profile,
+            dry_run=args.dry_run,
+            as_json=args.json,
+            quiet=args.quiet,
+            retry_failed=args.retry_failed,
+            log_file=args.log_file,
+            metrics_file=args.metrics_file,
+        )
     from tui_sync.tui.app import run_app
 
     return run_app(profile)

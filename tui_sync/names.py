@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Iterator
 
 from tui_sync.errors import UnsafeName
 
@@ -60,6 +61,13 @@ def join(directory: str, name: str) -> str:
 def parent(path: str) -> str:
     """The directory that holds ``path``; ``""`` for what lies in the root."""
     return path.rpartition("/")[0]
+
+
+def ancestors(path: str) -> Iterator[str]:
+    """The directories above ``path``, the root last."""
+    while path:
+        path = parent(path)
+        yield path
 
 
 def sort_key(path: str) -> tuple[str, ...]:

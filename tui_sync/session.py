@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +14,8 @@ from tui_sync.connectors.base import Connector, Endpoint, Prompts, Reader
 from tui_sync.connectors.digest import digest
 from tui_sync.errors import ConnectError, ConnectionLost, GuardRefused, NotFound, TimedOut, TuiSyncError
 from tui_sync.ledger import open_ledger
-from tui_sync.model import CompareBy, Entry, Guard, Item, Kind, Plan, SyncOptions, WriteMode
-from tui_sync.names import printable
+from tui_sync.model import Action, CompareBy, Entry, Guard, Item, Kind, Plan, Status, SyncOptions, WriteMode
+from tui_sync.names import ancestors, printable
 from tui_sync.planning import plan as planner
 from tui_sync.planning.compare import compare
 from tui_sync.planning.filters import Filters
@@ -114,23 +114,38 @@ class Session:
             raise RuntimeError(f"the {side} is not connected")
         return connector
 
-    def make_plan(self, *, keep_equal: bool = False) -> Plan:
+    def not_done(self) -> frozenset[str]:
+        """The paths that the newest run tried or held back without getting them done. Raises NotFound where
+        the pair has no run."""
+        newest = self.ledger.runs(limit=1)
+        if not newest:
+            raise NotFound("there is no earlier run of this pair to retry: run it first")
+        statuses = set(Status) - {Status.DONE}
+        return frozenset(
+            outcome.item.path for outcome in self.ledger.outcomes(newest[0].run_id, statuses=statuses)
+        )
+
+    def make_plan(self, *, keep_equal: bool = False, only: Collection[str] | None = None) -> Plan:
         """Scan both sides, compare, and store the plan. Writes nothing to either side.
 
         With ``keep_equal`` unchanged and excluded paths are stored too, for a face that shows whole trees.
+        With ``only`` the plan holds no other paths than these and the folders they need; guards still see
+        the whole.
         """
         self.connect()
         self.progress = PlanProgress()
         self.progress.phase = "scanning"
         try:
-            return self._scan_and_plan(self.source_reader(), self.target_reader(), keep_equal)
+            return self._scan_and_plan(self.source_reader(), self.target_reader(), keep_equal, only)
         except TuiSyncError:
             self._cancel.check()
             raise
         finally:
             self.progress.phase = "done"
 
-    def _scan_and_plan(self, source: Reader, target: Reader, keep_equal: bool) -> Plan:
+    def _scan_and_plan(
+        self, source: Reader, target: Reader, keep_equal: bool, only: Collection[str] | None
+    ) -> Plan:
         options = self.profile.options
         how = transform(options.transform)
         filters = Filters(options.include, options.exclude)
@@ -166,6 +181,7 @@ class Session:
             )
             return self._store_plan(
                 options,
+                only,
                 lambda add: planner.build(
                     changes,
                     options,
@@ -184,13 +200,20 @@ class Session:
         )
 
     def _store_plan(
-        self, options: SyncOptions, build: Callable[[Callable[[Item], None]], planner.PlanDraft]
+        self,
+        options: SyncOptions,
+        only: Collection[str] | None,
+        build: Callable[[Callable[[Item], None]], planner.PlanDraft],
     ) -> Plan:
         plan_id = self.ledger.new_plan(self.profile.source.url, self.profile.target.url, options)
         waiting: list[Item] = []
+        needed = {folder for path in only or () for folder in ancestors(path)}
 
         def add(item: Item) -> None:
             self._cancel.check()
+            for_another = item.action is Action.MKDIR and item.path in needed
+            if only is not None and item.path not in only and not for_another:
+                return
             waiting.append(item)
             if len(waiting) >= _BATCH:
                 self.ledger.add_items(plan_id, waiting)
@@ -198,7 +221,11 @@ class Session:
 
         draft = build(add)
         self.ledger.add_items(plan_id, waiting)
-        return self.ledger.finish_plan(plan_id, draft.totals, draft.guards)
+        plan = self.ledger.finish_plan(plan_id, draft.totals, draft.guards)
+        if only is None:
+            return plan
+        totals = replace(self.ledger.totals(plan_id), conflicts=0)
+        return self.ledger.finish_plan(plan_id, totals, draft.guards)
 
     def start(self, plan: Plan, listener: Listener | None = None, *, override_guards: bool = False) -> Engine:
         """Run an approved plan: what is included of it as the ledger has it now, and nothing else.

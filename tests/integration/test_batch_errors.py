@@ -286,7 +286,7 @@ def test_a_file_that_changes_after_the_plan_is_skipped_with_24(
     assert list(in_process.target_root.iterdir()) == []
 
 
-@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGTERM, signal.SIGINT]])
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGINT, signal.SIGTERM]])
 def test_an_interrupted_run_ends_in_130_and_the_next_completes_it(
     pair: Pair, signals: list[signal.Signals]
 ) -> None:

@@ -62,7 +62,14 @@ def test_a_profile_goes_to_batch_mode_as_it_is(called: list[Any]) -> None:
     [(profile, options)] = called
     assert profile.name == "nightly"
     assert profile.options.workers == 3
-    assert options == {"dry_run": False, "as_json": False, "quiet": False}
+    assert options == {
+        "dry_run": False,
+        "as_json": False,
+        "quiet": False,
+        "retry_failed": False,
+        "log_file": None,
+        "metrics_file": None,
+    }
 
 
 def test_options_take_the_place_of_the_profiles_and_patterns_are_added(called: list[Any]) -> None:
@@ -115,6 +122,11 @@ REFUSED = [
     (["--batch", "nightly", "--bogus\x1b[31m"], "\\x1b"),
     (["--batc", "nightly"], "--batc"),
     (["--quiet", "nightly"], "--batch"),
+    (["--retry-failed", "nightly"], "--batch"),
+    (["--log-file", "x", "nightly"], "--batch"),
+    (["--metrics-file", "x", "nightly"], "--batch"),
+    (["--batch", "--log-file", "/no/such/folder/x", "nightly"], "/no/such/folder/x"),
+    (["--batch", "--metrics-file", "/no/such/folder/x", "nightly"], "/no/such/folder/x"),
     (["--batch", "/a", "ftp://host/b"], "ftp"),
     (["--batch", "sftp://me:secret@host/a", "/b"], "password"),
     ([], "terminal"),

@@ -74,7 +74,7 @@ class TextOutput:
             self._write(f"plan: {totals_text(plan.totals)}; nothing was written")
         elif summary.status == "refused":
             self._write(f"refused: {totals_text(plan.totals)}; nothing was written")
-        else:
+        elif not self._quiet or summary.exit_code:
             self._write(f"{summary.status}: {summary_text(summary)}")
 
     def _line(self, glyph: str, item: Item, reason: str) -> None:
@@ -161,6 +161,37 @@ class JsonOutput:
     def _write(self, event: str, **values: Any) -> None:
         # ASCII: every consumer decodes it, and no control or bidi character reaches a terminal.
         self._write_text(json.dumps({"event": event, **values}) + "\n")
+
+
+class Outputs:
+    """Several outputs as one."""
+
+    def __init__(self, *outputs: Output) -> None:
+        self._outputs = outputs
+
+    def plan(self, plan: Plan, *, dry_run: bool) -> None:
+        for output in self._outputs:
+            output.plan(plan, dry_run=dry_run)
+
+    def planned(self, item: Item) -> None:
+        for output in self._outputs:
+            output.planned(item)
+
+    def ended(self, outcome: Outcome) -> None:
+        for output in self._outputs:
+            output.ended(outcome)
+
+    def progress(self, snapshot: Snapshot) -> None:
+        for output in self._outputs:
+            output.progress(snapshot)
+
+    def error(self, message: str) -> None:
+        for output in self._outputs:
+            output.error(message)
+
+    def summary(self, summary: Summary, plan: Plan, *, dry_run: bool) -> None:
+        for output in self._outputs:
+            output.summary(summary, plan, dry_run=dry_run)
 
 
 def size_text(size: float) -> str:

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TextIO
 
 from tui_sync.batch.display import Display, display
-from tui_sync.batch.output import JsonOutput, Output, TextOutput, is_conflict, totals_text
+from tui_sync.batch.log import RunLog
+from tui_sync.batch.metrics import Metrics
+from tui_sync.batch.output import JsonOutput, Output, Outputs, TextOutput, is_conflict, totals_text
 from tui_sync.batch.prompts import RefusingPrompts
 from tui_sync.batch.signals import Stops
 from tui_sync.errors import Cancelled, GuardRefused, TuiSyncError
@@ -32,22 +34,33 @@ def run_batch(
     dry_run: bool = False,
     as_json: bool = False,
     quiet: bool = False,
+    retry_failed: bool = False,
+    log_file: Path | None = None,
+    metrics_file: Path | None = None,
     state_dir: Path | None = None,
     stdout: TextIO | None = None,
     stderr: TextIO | None = None,
 ) -> int:
     """Sync ``profile`` and return the exit code.
 
+    ``retry_failed`` plans only what the last run did not get done. ``log_file`` is appended to and rotated,
+    ``metrics_file`` replaced at the end, however that comes about.
+
     Raises TuiSyncError where it ends before there is a plan, BrokenPipeError where nobody reads stdout any
     more: then the run has been cancelled.
     """
     out, err = stdout or sys.stdout, stderr or sys.stderr
-    with Stops() as stops:
+    with (
+        Stops() as stops,
+        RunLog(log_file, profile) as log,
+        Metrics(metrics_file, profile, dry_run) as metrics,
+    ):
         session = Session(profile, prompts=RefusingPrompts(), state_dir=state_dir)
         shown = display(err, out, as_json=as_json, quiet=quiet)
-        output = JsonOutput(shown.write) if as_json else TextOutput(shown.write, quiet=quiet)
+        data = JsonOutput(shown.write) if as_json else TextOutput(shown.write, quiet=quiet)
+        output = Outputs(data, log, metrics)
         try:
-            return _Batch(session, output, shown, stops, out, dry_run).sync()
+            return _Batch(session, output, shown, stops, out, dry_run, retry_failed).sync()
         finally:
             shown.close()
             session.close()
@@ -57,7 +70,14 @@ class _Batch:
     """What one headless sync holds on to."""
 
     def __init__(
-        self, session: Session, output: Output, shown: Display, stops: Stops, out: TextIO, dry_run: bool
+        self,
+        session: Session,
+        output: Output,
+        shown: Display,
+        stops: Stops,
+        out: TextIO,
+        dry_run: bool,
+        retry_failed: bool,
     ) -> None:
         self._session = session
         self._output = output
@@ -65,6 +85,7 @@ class _Batch:
         self._stops = stops
         self._out = out
         self._dry_run = dry_run
+        self._retry_failed = retry_failed
 
     def sync(self) -> int:
         plan = self._make_plan()
@@ -136,13 +157,14 @@ class _Batch:
                 self._output.progress(snapshot)
             self._out.flush()
             self._display.running(snapshot)
-            if self._stops.count > obeyed:
-                obeyed = self._stops.count
+            wish = max(self._stops.count, 2 if self._stops.overdue else 0)
+            if wish > obeyed:
+                obeyed = wish
                 if obeyed == 1:
                     self._display.say("interrupted: finishing what is in flight; once more stops at once")
                     engine.drain()
                 else:
-                    self._display.say("interrupted again: stopping")
+                    self._display.say("stopping at once: the next run goes on from here")
                     engine.cancel()
 
     def _make_plan(self) -> Plan:
@@ -152,7 +174,10 @@ class _Batch:
 
         def work() -> None:
             try:
-                plans.append(self._session.make_plan())
+                if self._retry_failed:
+                    plans.append(self._session.make_plan(only=self._session.not_done()))
+                else:
+                    plans.append(self._session.make_plan())
             except BaseException as error:  # noqa: BLE001 - raised again below, in the calling thread
                 errors.append(error)
 

@@ -1,13 +1,19 @@
-"""SIGINT and SIGTERM as wishes to stop: the first gently, the second at once, the third ends the process."""
+"""SIGINT and SIGTERM as wishes to stop: the first gently, the second at once, the third ends the process.
+
+SIGTERM comes from a program, which soon sends SIGKILL: being gentle then has its limit.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# With the two seconds that a cancelled run may take, this makes three.
+GRACE_S = 1.0
 
 
 class Stops:
@@ -15,11 +21,12 @@ class Stops:
 
     def __init__(self) -> None:
         self.count = 0
+        self._deadline: float | None = None
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in _SIGNALS:
+            for each in _SIGNALS:
                 self._before[number] = signal.signal(number, self._caught)
         return self
 
@@ -29,9 +36,16 @@ class Stops:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _caught(self, _number: int, _frame: FrameType | None) -> None:
+    @property
+    def overdue(self) -> bool:
+        """True when what was stopped gently has to be stopped at once."""
+        return self._deadline is not None and time.monotonic() > self._deadline
+
+    def _caught(self, number: int, _frame: FrameType | None) -> None:
         # Only counts: the interrupted code may hold any lock.
         self.count += 1
+        if number == signal.SIGTERM and self._deadline is None:
+            self._deadline = time.monotonic() + GRACE_S
         if self.count == 2:
-            for number in _SIGNALS:
-                signal.signal(number, signal.SIG_DFL)
+            for each in _SIGNALS:
+                signal.signal(each, signal.SIG_DFL)

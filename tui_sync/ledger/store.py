@@ -36,7 +36,7 @@ from tui_sync.model import (
     SyncOptions,
     Totals,
 )
-from tui_sync.names import parent, printable
+from tui_sync.names import ancestors, printable
 
 RUNS_KEPT = 20
 _INSERT_BATCH = 2000
@@ -252,7 +252,7 @@ class Ledger:
             if not included and not _has_deletes(db, plan_id, where, below):
                 return changed
             action = Action.MKDIR if included else Action.DELETE
-            for directory in _ancestors(path):
+            for directory in ancestors(path):
                 changed += db.execute(
                     """UPDATE items SET included = ?
                        WHERE plan_id = ? AND path = ? AND action = ? AND included <> ?""",
@@ -469,13 +469,6 @@ def _in_batches(fetch: Callable[[T | None], list[T]], size: int) -> Iterator[T]:
         if len(found) < size:
             return
         found = fetch(found[-1])
-
-
-def _ancestors(path: str) -> Iterator[str]:
-    """The directories above a path, the root last."""
-    while path:
-        path = parent(path)
-        yield path
 
 
 def _has_deletes(db: sqlite3.Connection, plan_id: int, where: str, below: Sequence[bytes]) -> bool:
