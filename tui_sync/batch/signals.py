@@ -27,7 +27,7 @@ class Stops:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for each in _SIGNALS:
-                self._before[number] = signal.signal(number, self._caught)
+                self._before[each] = signal.signal(each, self._caught)
         return self
 
     def __exit__(
