@@ -95,6 +95,8 @@ def answer(home: Path, text: str, *arguments: str) -> tuple[int, str]:
                 answered = True
         if time.monotonic() >= deadline:
             process.kill()
+        if time.monotonic() >= deadline:
+            process.kill()
         code = process.wait(30)
     os.close(master)
     return code, shown.decode("utf-8", "replace")
