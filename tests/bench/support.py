@@ -130,6 +130,14 @@ def pair(*, rtt_s: float = 0.0, extra_config: str = "") -> Iterator[Pair]:
         yield Pair(base, *sides)
 
 
+def make_large(path: Path, size: int) -> None:
+    """A file of that many bytes that nothing can compress."""
+    with path.open("wb") as file:
+        while size:
+            file.write(os.urandom(min(size, 4 << 20)))
+            size -= min(size, 4 << 20)
+
+
 @dataclass(frozen=True)
 class Took:
     seconds: float
@@ -139,7 +147,7 @@ class Took:
 
 def run(command: Sequence[str], home: Path) -> Took:
     """Run to the end; what fails ends the benchmark."""
-    environment = {**os.environ, "HOME": str(home), "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(home)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(home)}
     environment.pop("SSH_AUTH_SOCK", None)
     with tempfile.TemporaryFile() as output:
         before = time.perf_counter()

@@ -301,7 +301,7 @@ def test_what_is_no_ssh_server_is_named() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"known_hosts": 3}, {"known_hosts": []}, {"identity_file": 7}, {"transport": "openssh"}],
+    [{"known_hosts": 3}, {"known_hosts": []}, {"identity_file": 7}, {"transport": "putty"}],
     ids=str,
 )
 def test_options_that_cannot_be_used_are_refused(options: dict[str, object]) -> None:

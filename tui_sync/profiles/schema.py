@@ -75,10 +75,7 @@ def _member(kind: type[E], *without: E) -> BeforeValidator:
 
 
 def _transport(value: object) -> str:
-    chosen = _one_of("auto", "paramiko", "openssh")(value)
-    if chosen == "openssh":
-        raise ValueError("is openssh, which this version cannot use yet: write auto or paramiko")
-    return chosen
+    return _one_of("auto", "openssh", "paramiko")(value)
 
 
 def _delete_limit(value: object) -> DeleteLimit:

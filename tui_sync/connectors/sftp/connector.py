@@ -18,9 +18,9 @@ from tui_sync.connectors.base import (
     Range,
     Upload,
 )
-from tui_sync.connectors.sftp import packs, paramiko_transport, wire
+from tui_sync.connectors.sftp import openssh_transport, packs, paramiko_transport, wire
 from tui_sync.connectors.sftp.download import SftpDownload
-from tui_sync.connectors.sftp.login import login_of
+from tui_sync.connectors.sftp.login import Login, login_of
 from tui_sync.connectors.sftp.pool import SessionPool
 from tui_sync.connectors.sftp.remote import SECOND_NS, Remote, link_text, listed
 from tui_sync.connectors.sftp.rename import rename_new
@@ -44,13 +44,32 @@ _LINKS_AHEAD = 64
 
 def connect(endpoint: Endpoint, prompts: Prompts) -> SftpConnector:
     """Log in and find the root. Raises ConnectError and its kinds, or UsageError for a bad option."""
-    login = login_of(endpoint, prompts)
-    pool = SessionPool(partial(paramiko_transport.connect, login))
+    pool = _pool(endpoint, login_of(endpoint, prompts))
     try:
         return SftpConnector(endpoint, pool)
     except BaseException:
         pool.close()
         raise
+
+
+def _pool(endpoint: Endpoint, login: Login) -> SessionPool:
+    if _by_ssh(endpoint, login):
+        dialer = openssh_transport.Dialer(login)
+        return SessionPool(dialer.connect, abort=dialer.abort)
+    return SessionPool(partial(paramiko_transport.connect, login))
+
+
+def _by_ssh(endpoint: Endpoint, login: Login) -> bool:
+    """Which transport it is; left to us it is ssh, unless a stored password can only be typed in there."""
+    transport = endpoint.options.get("transport", "auto")
+    if transport != "auto":
+        return transport == "openssh"
+    found = {"identity_file", "known_hosts", "ssh_config"} <= endpoint.options.keys()
+    return (
+        openssh_transport.installed()
+        and not login.configured("password")
+        and (found or openssh_transport.sees_the_same_home())
+    )
 
 
 class SftpConnector:

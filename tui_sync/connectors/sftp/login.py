@@ -143,9 +143,9 @@ def login_of(endpoint: Endpoint, prompts: Prompts) -> Login:
     if identity is not None and not isinstance(identity, (str, Path)):
         raise UsageError(f"identity_file of {endpoint.host} has to be a path")
     transport = options.get("transport", "auto")
-    if transport not in ("auto", "paramiko"):
+    if transport not in ("auto", "openssh", "paramiko"):
         raise UsageError(
-            f"transport “{transport}” of {endpoint.host} is not available: use “auto” or “paramiko”"
+            f"transport “{transport}” of {endpoint.host} is none: use “auto”, “openssh” or “paramiko”"
         )
     if not endpoint.host:
         raise UsageError("an sftp:// URL needs a host")

@@ -17,11 +17,19 @@ class SessionPool:
     """Hands out the session with the fewest users, and opens another where all are in use.
 
     A call that a lost connection fails raises ConnectionLost; the next one connects again. ``dial`` makes a
-    login. A server that refuses a further channel is asked for no more than it has granted.
+    login, and ``abort`` ends one that is under way. A server that refuses a further channel is asked for no
+    more than it has granted.
     """
 
-    def __init__(self, dial: Callable[[], SshTransport], *, channels: int = CHANNELS) -> None:
+    def __init__(
+        self,
+        dial: Callable[[], SshTransport],
+        *,
+        channels: int = CHANNELS,
+        abort: Callable[[], None] = lambda: None,
+    ) -> None:
         self._dial = dial
+        self._abort = abort
         self._cap = channels
         self._lock = threading.Lock()
         self._opening = threading.Lock()
@@ -85,6 +93,7 @@ class SessionPool:
             sessions, transport = list(self._users), self._transport
             self._users.clear()
             self._transport = None
+        self._abort()
         if transport is not None:
             transport.close()
         for session in sessions:

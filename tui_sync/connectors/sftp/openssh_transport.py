@@ -1,0 +1,445 @@
+"""SSH by the system's ssh program: whatever the person's configuration, agents and keys can do works here.
+
+The first process logs in and carries the first channel; it is the master (ssh_config(5), ControlMaster) of
+those that are started for further channels, which need no login of their own. A process ends with the pipes
+that lead to it, also when this program is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from tui_sync.connectors.sftp import paramiko_transport
+from tui_sync.connectors.sftp.askpass import Askpass
+from tui_sync.connectors.sftp.login import Login
+from tui_sync.connectors.sftp.pipes import PipeChannel, pipe
+from tui_sync.connectors.sftp.ssh_config import user_config
+from tui_sync.errors import (
+    ConnectError,
+    ConnectionLost,
+    LoginRefused,
+    NotSupported,
+    StorageError,
+    UsageError,
+)
+from tui_sync.names import printable
+
+_PROGRAM = "ssh"
+_CONNECT_S = 15
+_LOGIN_S = 60.0
+_KEEPALIVE_S = 15
+_END_S = 1.0
+_TICK_S = 0.02
+_KEPT = 8 << 10
+_SHOWN = 300
+# The path of the master's socket and the suffix ssh gives it for a moment have to fit into sun_path.
+_LONGEST_FOLDER = 70
+_GCM = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
+_LOGGED_IN = b"Authenticated to "
+_NOISE = re.compile(
+    r"Authenticated to |Transferred: |Bytes per second|Connection to .* closed|Warning: Permanently added"
+    r"|debug\d: |Server accepts key|Connecting to |mux_client_request_session: read from master failed"
+)
+_PASSPHRASE = re.compile(r"Enter passphrase for (?:key )?'?(?P<path>.*?)'?: ?$")
+
+
+def installed() -> bool:
+    return shutil.which(_PROGRAM) is not None
+
+
+def sees_the_same_home() -> bool:
+    """Whether ssh, which asks the system for the home folder, finds the files there that we would."""
+    try:
+        return os.path.expanduser("~") == pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return False
+
+
+class Dialer:
+    """Makes logins for one endpoint; ``abort`` ends those under way."""
+
+    def __init__(self, login: Login) -> None:
+        self._login = login
+        self._lock = threading.Lock()
+        self._aborted = False
+        self._under_way: list[OpensshTransport] = []
+
+    def connect(self) -> OpensshTransport:
+        """Log in; asks about an unknown host key.
+
+        Raises ConnectError, UnknownHostKey, ChangedHostKey, LoginRefused, or UsageError.
+        """
+        if not installed():
+            raise UsageError(
+                'the ssh program is not installed: install it, or write transport = "paramiko" in the profile'
+            )
+        try:
+            return self._connect()
+        except _HostKeyFailed as failed:
+            words = failed.args[0]
+        # Who offers what is for paramiko to find out: it asks, or raises.
+        with contextlib.suppress(UsageError):
+            paramiko_transport.trust(self._login)
+            with contextlib.suppress(_HostKeyFailed):
+                return self._connect()
+        raise ConnectError(f"ssh does not trust the host key of {self._login.server}: it says “{words}”")
+
+    def abort(self) -> None:
+        """Never raises."""
+        with self._lock:
+            self._aborted = True
+            under_way = list(self._under_way)
+        for transport in under_way:
+            transport.close()
+
+    def _connect(self) -> OpensshTransport:
+        transport = OpensshTransport(self._login)
+        with self._lock:
+            self._under_way.append(transport)
+            aborted = self._aborted
+        try:
+            if aborted:
+                raise ConnectError("the connection was closed")
+            transport.log_in()
+        except BaseException:
+            transport.close()
+            raise
+        finally:
+            with self._lock:
+                self._under_way.remove(transport)
+        return transport
+
+
+class _HostKeyFailed(Exception):
+    """ssh knows no key of this host, or another one. Its words."""
+
+
+class _Process:
+    """An ssh process with its pipes, and the end of what it said on stderr."""
+
+    def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
+        self._said = b""
+        self.logged_in = False
+        ours, theirs = [], []
+        try:
+            for number in range(3):
+                reading, writing = pipe() if number < 2 else os.pipe()
+                # stdin is read by ssh, stdout and stderr by us.
+                theirs.append(reading if number == 0 else writing)
+                ours.append(writing if number == 0 else reading)
+            self._process = subprocess.Popen(
+                command,
+                stdin=theirs[0],
+                stdout=theirs[1],
+                stderr=theirs[2],
+                env=dict(environment),
+                # An interrupt from the terminal is for this program, which lets files come to their end, and
+                # without a terminal ssh asks nobody but the askpass program.
+                start_new_session=True,
+            )
+        except OSError as error:
+            for descriptor in ours:
+                os.close(descriptor)
+            raise ConnectError(f"cannot start ssh: {error.strerror}") from None
+        finally:
+            for descriptor in theirs:
+                os.close(descriptor)
+        self.writing, self.reading, stderr = ours
+        threading.Thread(target=self._listen, args=(stderr,), name="tui-sync-ssh", daemon=True).start()
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it has ended within that time."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def signal(self, number: int) -> None:
+        # With it those it has started, like a ProxyCommand.
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, number)
+
+    def words(self) -> str:
+        """What it last said that is worth telling, on one line."""
+        lines = [line.strip() for line in self._said.decode("utf-8", "replace").splitlines()]
+        told = [line for line in lines if line and not _NOISE.match(line)]
+        return printable("; ".join(told)[-_SHOWN:])
+
+    def _listen(self, stderr: int) -> None:
+        with os.fdopen(stderr, "rb", buffering=0) as stream:
+            while data := stream.read(_KEPT):
+                self._said = (self._said + data)[-_KEPT:]
+                if _LOGGED_IN in self._said:
+                    self.logged_in = True
+        self._process.wait()
+
+
+class OpensshTransport:
+    """One login, see ``transport.SshTransport``."""
+
+    def __init__(self, login: Login) -> None:
+        self._login = login
+        self._folder = _private_folder()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._declined = ""
+        self._asked: set[str] = set()
+        self._processes: list[_Process] = []
+        self._askpass: Askpass | None = None
+        try:
+            self._askpass = Askpass(self._folder, self._answer)
+            self._master = self._start(
+                [
+                    *(
+                        "-M",
+                        "-S",
+                        str(self._folder / "m"),
+                        "-o",
+                        "ControlPersist=no",
+                        "-o",
+                        "LogLevel=VERBOSE",
+                    ),
+                    *_arguments(login),
+                ]
+            )
+        except BaseException:
+            self.close()
+            raise
+        self._first: _Process | None = self._master
+
+    @property
+    def alive(self) -> bool:
+        return not self._closed and self._master.running
+
+    def log_in(self) -> None:
+        """Wait until it is done. Raises as ``Dialer.connect`` does."""
+        deadline = time.monotonic() + _LOGIN_S
+        askpass = self._askpass
+        assert askpass is not None
+        while not self._master.logged_in:
+            if self._declined or not self._master.running:
+                break
+            if askpass.asking:
+                deadline = time.monotonic() + _LOGIN_S
+            if time.monotonic() > deadline:
+                raise ConnectError(f"{self._login.server} did not let us in within {_LOGIN_S:g} s")
+            time.sleep(_TICK_S)
+        if self._master.logged_in:
+            return
+        if self._declined:
+            raise LoginRefused(f"cannot log in to {self._login.server}: {self._declined}")
+        if self._closed:
+            raise ConnectError("the connection was closed")
+        raise self._refusal()
+
+    def open_sftp(self) -> PipeChannel:
+        with self._lock:
+            process, self._first = self._first, None
+        if process is None:
+            if not self.alive:
+                raise ConnectionLost("the connection was lost")
+            process = self._start(
+                [
+                    *("-S", str(self._folder / "m"), "-o", "ControlMaster=no", "-o", "LogLevel=ERROR"),
+                    # Never a login of its own, should the master be gone.
+                    *("-o", "ProxyCommand=false", *_arguments(self._login)),
+                ]
+            )
+        return PipeChannel(process.reading, process.writing, lambda received: self._end_of(process, received))
+
+    def close(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            processes = list(self._processes)
+        for process in reversed(processes):
+            process.signal(signal.SIGTERM)
+        deadline = time.monotonic() + _END_S
+        for process in processes:
+            if not process.wait(max(0.0, deadline - time.monotonic())):
+                process.signal(signal.SIGKILL)
+                process.wait(_END_S)
+        if self._askpass is not None:
+            self._askpass.close()
+        if self._first is not None:
+            os.close(self._first.reading)
+            os.close(self._first.writing)
+            self._first = None
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _start(self, arguments: list[str]) -> _Process:
+        assert self._askpass is not None
+        environment = {
+            **os.environ,
+            "SSH_ASKPASS": str(self._askpass.program),
+            "SSH_ASKPASS_REQUIRE": "force",
+            "DISPLAY": os.environ.get("DISPLAY", ":"),
+            # What ssh says is read here.
+            "LC_ALL": "C",
+        }
+        process = _Process([_PROGRAM, *arguments], environment)
+        with self._lock:
+            self._processes = [one for one in self._processes if one.running]
+            self._processes.append(process)
+            closed = self._closed
+        if closed:
+            process.signal(signal.SIGKILL)
+        return process
+
+    def _answer(self, question: str) -> str | None:
+        login = self._login
+        match = _PASSPHRASE.match(question)
+        if match is not None:
+            path = Path(match["path"])
+            if question in self._asked:
+                login.forget_passphrase(path)
+                if login.passphrase_configured(path):
+                    return None
+            self._asked.add(question)
+            return login.passphrase(path)
+        prompt = printable(question.rpartition(") ")[2].strip().rstrip(":")) or "Password"
+        if "password" in prompt.lower():
+            prompt = "Password" if prompt.endswith("'s password") else prompt
+            if question in self._asked:
+                login.forget_password()
+                if login.configured("password"):
+                    self._decline("the password of the profile is wrong")
+                    return None
+            self._asked.add(question)
+            answer = login.password(prompt)
+        else:
+            answer = login.prompts.secret(login.server, prompt)
+        if answer is None:
+            self._decline(f"there is no answer to its question “{prompt}”")
+        return answer
+
+    def _decline(self, why: str) -> None:
+        self._declined = why
+        # It would go on and try an empty one.
+        self._master.signal(signal.SIGTERM)
+
+    def _refusal(self) -> ConnectError | _HostKeyFailed:
+        """Why the login failed."""
+        self._master.wait(_END_S)
+        time.sleep(_TICK_S)
+        words = self._master.words()
+        said = f"ssh says “{words}”" if words else "ssh ended without a word"
+        if "Host key verification failed" in words or "strict checking" in words:
+            return _HostKeyFailed(words)
+        if "Permission denied" in words or "Too many authentication failures" in words:
+            return LoginRefused(f"{self._login.server} refuses the login: {said}")
+        if "Bad configuration option" in words or "Bad owner or permissions" in words:
+            return ConnectError(f"the ssh configuration cannot be used: {said}")
+        return ConnectError(f"cannot connect to {self._login.server}: {said}")
+
+    def _end_of(self, process: _Process, received: bool) -> StorageError:
+        """Why a channel's stream has ended."""
+        if self._closed:
+            return ConnectionLost("the connection was closed")
+        process.wait(_END_S)
+        words = process.words() or (self._master.words() if process is not self._master else "")
+        if not received and self._master.running and process is not self._master:
+            return NotSupported(f"the server refuses a further session: ssh says “{words}”")
+        if not received and "subsystem request failed" in words:
+            return NotSupported("the server does not offer SFTP to this user")
+        return ConnectionLost(
+            f"the connection was lost: ssh says “{words}”"
+            if words
+            else "the connection was lost: the server closed it"
+        )
+
+
+def _private_folder() -> Path:
+    for parent in (None, "/tmp"):
+        folder = Path(tempfile.mkdtemp(prefix="tui-sync-", dir=parent))
+        if len(str(folder)) <= _LONGEST_FOLDER:
+            return folder
+        folder.rmdir()
+    raise ConnectError(f"the temporary folder {tempfile.gettempdir()} has too long a path: set TMPDIR")
+
+
+def _arguments(login: Login) -> list[str]:
+    """The options for one login, and the host."""
+    own = [*_where(login), *_trusted(login)]
+    if login.identity_file is not None:
+        own += ["-i", str(login.identity_file), "-o", "IdentitiesOnly=yes"]
+    options = [
+        "StrictHostKeyChecking=yes",
+        "UpdateHostKeys=no",
+        "Compression=no",
+        "ClearAllForwardings=yes",
+        "PermitLocalCommand=no",
+        "RemoteCommand=none",
+        "ForwardAgent=no",
+        "ForwardX11=no",
+        "Tunnel=no",
+        f"ConnectTimeout={_CONNECT_S}",
+        f"ServerAliveInterval={_KEEPALIVE_S}",
+        "ServerAliveCountMax=3",
+        "NumberOfPasswordPrompts=3",
+    ]
+    if _plain_ciphers(tuple(_where(login)), login.host):
+        options.append(f"Ciphers={_GCM}")
+    return [
+        *own,
+        *(part for option in options for part in ("-o", option)),
+        *("-T", "-s", "--", login.host, "sftp"),
+    ]
+
+
+def _where(login: Login) -> list[str]:
+    arguments = []
+    if login.ssh_config != tuple(user_config()):
+        arguments += ["-F", str(login.ssh_config[0]) if login.ssh_config else "none"]
+    if "port" in login.given:
+        arguments += ["-p", str(login.port)]
+    if "user" in login.given:
+        arguments += ["-l", login.user]
+    return arguments
+
+
+def _trusted(login: Login) -> list[str]:
+    if "known_hosts" not in login.given:
+        return []
+    files = " ".join('"{}"'.format(str(file).replace("%", "%%")) for file in login.known_hosts)
+    return ["-o", f"UserKnownHostsFile={files}", "-o", "GlobalKnownHostsFile=/dev/null"]
+
+
+def _plain_ciphers(where: tuple[str, ...], host: str) -> bool:
+    """Whether the configuration says nothing about ciphers, so that the quickest may be preferred."""
+    mine = _ciphers(where, host)
+    return bool(mine) and mine == _ciphers(("-F", "none"), "localhost")
+
+
+@lru_cache(maxsize=64)
+def _ciphers(where: tuple[str, ...], host: str) -> str:
+    try:
+        ran = subprocess.run(
+            [_PROGRAM, "-G", *where, "--", host],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_CONNECT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return next((line for line in ran.stdout.splitlines() if line.startswith("ciphers ")), "")
