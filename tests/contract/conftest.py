@@ -107,16 +107,21 @@ def _local(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return DiskPlace(root, lambda: local.connect(endpoint, BatchPrompts()))
 
 
-def _sftp(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    server: Sshd = request.getfixturevalue("sshd")
-    root = tmp_path / "root"
-    return DiskPlace(root, lambda: sftp.connect(server.endpoint(root), BatchPrompts()))
+def _sftp(transport: str) -> Callable[[pytest.FixtureRequest, Path], Place]:
+    def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+        server: Sshd = request.getfixturevalue("sshd")
+        root = tmp_path / "root"
+        endpoint = server.endpoint(root, transport=transport, ssh_config="none")
+        return DiskPlace(root, lambda: sftp.connect(endpoint, BatchPrompts()))
+
+    return place
 
 
 PLACES: dict[str, Callable[[pytest.FixtureRequest, Path], Place]] = {
     "memory": _memory,
     "local": _local,
-    "sftp": _sftp,
+    "sftp": _sftp("paramiko"),
+    "sftp-openssh": _sftp("openssh"),
 }
 
 
