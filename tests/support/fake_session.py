@@ -282,6 +282,7 @@ class FakeSession:
         self.engine: FakeEngine | None = None
         self.scans = 0
         self.closed = False
+        self.only: Collection[str] | None = None
         self._cancelled = False
 
     def connect(self) -> None:
@@ -290,17 +291,19 @@ class FakeSession:
         if self.error is not None:
             raise self.error
 
-    def make_plan(self, *, keep_equal: bool = False) -> Plan:
+    def make_plan(self, *, keep_equal: bool = False, only: Collection[str] | None = None) -> Plan:
         self.connect()
         assert self.go.wait(30)
         if self._cancelled:
             raise Cancelled("stopped before the end")
         self.scans += 1
         plan_id = self.ledger.new_plan(self.profile.source.url, self.profile.target.url, self.profile.options)
+        self.only = only
         kept = [item for item in self.items if keep_equal or item.action is not Action.SKIP]
+        kept = [item for item in kept if only is None or item.path in only]
         self.ledger.add_items(plan_id, kept)
         self.progress.phase = "done"
-        return self.ledger.finish_plan(plan_id, totals_of(self.items), self.guards)
+        return self.ledger.finish_plan(plan_id, totals_of(kept), self.guards)
 
     def source_reader(self) -> object:
         raise NotImplementedError

@@ -76,11 +76,16 @@ async def test_retry_goes_on_to_a_new_review(make_app: MakeApp) -> None:
     async with app.run_test() as pilot:
         await in_transfer(pilot)
         assert sessions.last.engine is not None
-        sessions.last.engine.finish(status="partial", exit_code=23, failed=1)
+        engine = sessions.last.engine
+        engine.finish(
+            status="partial", exit_code=23, failed=1, outcomes=fake.failures(engine.plan, engine.ledger)
+        )
         await until(pilot, lambda: isinstance(app.screen, ReportScreen))
         await pilot.press("r")
         await until(pilot, lambda: isinstance(app.screen, ReviewScreen))
         assert sessions.last.scans == 2
+        assert sessions.last.only == {"docs/notes.md", "site/foo[/bar].txt"}
+        assert "2 files to replace" in shown(app)
 
 
 async def test_after_a_cancelled_run_new_connections_are_made(make_app: MakeApp) -> None:

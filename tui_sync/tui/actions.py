@@ -70,9 +70,9 @@ def show_key(key: str) -> str:
 COMMANDS: dict[str, tuple[Command, ...]] = {
     "app": (
         Command("help", ("question_mark", "f1"), "Help", "Show what every key does", 2),
-        Command("palette", ("ctrl+p",), "Commands", "Find a command by its name", 9),
+        Command("palette", ("ctrl+p",), "Commands", "Find a command by its name", 19),
         Command("run", ("t",), "Run", "Go back to the run that is under way"),
-        Command("quit", ("q", "ctrl+q", "ctrl+c"), "Quit", "Leave tui-sync", 7),
+        Command("quit", ("q", "ctrl+q", "ctrl+c"), "Quit", "Leave tui-sync", 17),
     ),
     "list": (
         Command("cursor_up", ("up", "k"), "Up", "One row up"),
@@ -135,9 +135,12 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
     ),
     "report": (
         Command("open", ("enter",), "Compare again", "List both sides again", 1),
-        Command("retry", ("r",), "Retry failed", "Make a new plan of what is left and review it", 3),
-        Command("history", ("h",), "History", "Show the past runs of this pair", 4),
-        Command("back", ("escape",), "Profiles", "Back to where you came from", 5),
+        Command("retry", ("r",), "Retry failed", "Plan what did not go through anew, and review it", 3),
+        Command("filter", ("f",), "Filter", "Show the items that ended in another way", 4),
+        Command("filter_back", ("F",), "Filter back", "The filter before"),
+        Command("export", ("x",), "Export", "Write the receipt to a file: HTML, JSON or CSV", 5),
+        Command("history", ("h",), "History", "Show the past runs of this pair", 6),
+        Command("back", ("escape",), "Profiles", "Back to where you came from", 7),
     ),
     "history": (
         Command("open", ("enter",), "Open", "Show the report of the run", 1),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tui_sync.errors import Cancelled
-from tui_sync.model import Entry, Item, Plan, Totals
+from tui_sync.model import Entry, Item, Plan, Status, Totals
 from tui_sync.tui.bridge import AppPrompts
 from tui_sync.tui.rows import Rows
 
@@ -49,10 +49,17 @@ class Work:
         """The plan to be reviewed; None before the first scan has ended and once it has been run."""
         return self._plan
 
-    def make_plan(self) -> tuple[Plan, Rows, Totals]:
-        """Connect where needed, scan both sides, and load the rows. Blocks."""
+    def make_plan(self, retry_of: int | None = None) -> tuple[Plan, Rows, Totals]:
+        """Connect where needed, scan both sides, and load the rows. Blocks. ``retry_of``: only what did not
+        go through in that run."""
         session = self._open()
-        plan = session.make_plan(keep_equal=True)
+        only = None
+        if retry_of is not None:
+            statuses = set(Status) - {Status.DONE}
+            only = frozenset(
+                outcome.item.path for outcome in session.ledger.outcomes(retry_of, statuses=statuses)
+            )
+        plan = session.make_plan(keep_equal=True, only=only)
         rows = Rows(session.ledger.items(plan.plan_id, batch=5000))
         return plan, rows, session.ledger.totals(plan.plan_id)
 

@@ -102,7 +102,7 @@ class CompareScreen(FlowScreen):
             self.set_focus(None)
         self.update_keys()
 
-    def scan(self, *, then_review: bool = False) -> None:
+    def scan(self, *, then_review: bool = False, retry_of: int | None = None) -> None:
         """Connect where needed, list both sides anew, and make a new plan."""
         if self.work is None:
             self.work = self.ours.new_work(self.profile)
@@ -118,7 +118,7 @@ class CompareScreen(FlowScreen):
         self._busy.resume()
         run_in_thread(
             self,
-            work.make_plan,
+            lambda: work.make_plan(retry_of),
             lambda made: self._planned(number, *made),
             lambda sentence: self._went_wrong(number, sentence),
             name="tui-sync-plan",
@@ -285,11 +285,12 @@ class CompareScreen(FlowScreen):
     def do_rescan(self) -> None:
         self.scan()
 
-    def renew(self, *, then_review: bool = False) -> None:
-        """After a run: scan again, on new connections where the run was cut off."""
+    def renew(self, *, then_review: bool = False, retry_of: int | None = None) -> None:
+        """After a run: scan again, on new connections where the run was cut off. ``retry_of`` narrows the new
+        plan to what did not go through in that run."""
         if self.work is not None and self.work.cut_off:
             self._leave_work()
-        self.scan(then_review=then_review)
+        self.scan(then_review=then_review, retry_of=retry_of)
 
     def do_history(self) -> None:
         from tui_sync.tui.screens.history import HistoryScreen

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,11 +10,11 @@ from rich.segment import Segment
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from tui_sync.model import Outcome, Summary
+from tui_sync.model import Summary
 from tui_sync.tui import actions, text
 from tui_sync.tui.bridge import run_in_thread
 from tui_sync.tui.screens.base import FlowScreen
-from tui_sync.tui.screens.report import MOST_SHOWN, NOT_DONE, PastReport
+from tui_sync.tui.screens.report import PastReport
 from tui_sync.tui.widgets.bars import TopBar
 from tui_sync.tui.widgets.lines import Line, LineList
 from tui_sync.tui.widgets.panels import TroublePanel
@@ -129,14 +128,7 @@ class HistoryScreen(FlowScreen):
         runs = self.query_one(RunList)
         record, ledger = runs.records[runs.cursor], self._ledger
         assert ledger is not None
-
-        def not_done() -> list[Outcome]:
-            return list(islice(ledger.outcomes(record.run_id, statuses=NOT_DONE), MOST_SHOWN))
-
-        receipt = f"run {record.run_id} in {ledger.path}"
-        self.app.push_screen(
-            PastReport(self.profile, record.summary, receipt=receipt, error="", not_done=not_done)
-        )
+        self.app.push_screen(PastReport(self.profile, record.summary, ledger=ledger, run_id=record.run_id))
 
     def do_back(self) -> None:
         self.dismiss()

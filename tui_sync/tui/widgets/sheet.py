@@ -11,7 +11,6 @@ from rich.segment import Segment
 from tui_sync.tui import text
 from tui_sync.tui.widgets.lines import Line, LineList
 
-
 # A piece that is shown whole or not at all.
 WAY = "sheet--way"
 
