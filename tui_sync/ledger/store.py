@@ -11,6 +11,7 @@ import secrets
 import sqlite3
 import threading
 import time
+from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -374,8 +375,33 @@ class Ledger:
                 for run_id, plan_id, started_ns, finished_ns, text in found
             ]
 
-    def outcomes(self, run_id: int, *, statuses: Collection[Status] | None = None) -> Iterator[Outcome]:
-        """The receipt of a run ordered by ``seq``, fetched in batches as ``items`` are."""
+    def outcome_seqs(self, run_id: int, *, statuses: Collection[Status] | None = None) -> array[int]:
+        """The ``seq`` of each outcome of a run, in order: what a list of any length is paged by."""
+        condition = "" if statuses is None else f" AND status IN ({_marks(statuses)})"
+        wanted = () if statuses is None else tuple(status.value for status in statuses)
+        with self._reading() as db:
+            found = db.execute(
+                f"SELECT seq FROM outcomes WHERE run_id = ?{condition} ORDER BY seq", (run_id, *wanted)
+            )
+            return array("q", (seq for (seq,) in found))
+
+    def outcome_counts(self, run_id: int) -> dict[Status, int]:
+        """How many items of a run ended how."""
+        with self._reading() as db:
+            found = db.execute(
+                "SELECT status, count(*) FROM outcomes WHERE run_id = ? GROUP BY status", (run_id,)
+            )
+            return {Status(status): number for status, number in found}
+
+    def outcomes(
+        self,
+        run_id: int,
+        *,
+        statuses: Collection[Status] | None = None,
+        start: int | None = None,
+        batch: int = 500,
+    ) -> Iterator[Outcome]:
+        """The receipt of a run ordered by ``seq``, from ``start`` on, fetched in batches as ``items`` are."""
         condition = "" if statuses is None else f" AND o.status IN ({_marks(statuses)})"
         wanted = () if statuses is None else tuple(status.value for status in statuses)
         columns = [f"o.{column}" for column in rows.OUTCOME_COLUMNS]
@@ -386,11 +412,11 @@ class Ledger:
             WHERE o.run_id = ? AND o.seq > ? AND r.run_id = o.run_id
               AND i.plan_id = r.plan_id AND i.seq = o.seq{condition}
             ORDER BY o.seq LIMIT ?"""
-        batch = 500
         split = len(rows.OUTCOME_COLUMNS)
+        first = 1 - 2**63 if start is None else start
 
         def fetch(after: Outcome | None) -> list[Outcome]:
-            seq = -(2**63) if after is None else after.item.seq
+            seq = first - 1 if after is None else after.item.seq
             with self._reading() as db:
                 return [
                     rows.row_to_outcome(row[:split], rows.row_to_item(row[split:]))
