@@ -75,7 +75,7 @@ def _endpoint(server: EmbeddedServer, known_hosts: Path) -> Endpoint:
         host=server.host,
         port=server.port,
         user=server.user,
-        options={"known_hosts": str(known_hosts)},
+        options={"known_hosts": str(known_hosts), "ssh_config": "none"},
         secrets={"password": lambda: server.password},
     )
 
