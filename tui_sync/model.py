@@ -37,7 +37,8 @@ class Entry:
 
     @property
     def identity(self) -> Identity:
-        return Identity(self.kind, self.size, self.mtime_ns, self.etag)
+        """An etag says all that a time could say, and is in listings that show no time."""
+        return Identity(self.kind, self.size, self.mtime_ns if self.etag is None else None, self.etag)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,23 @@ from typing import Protocol
 import pytest
 
 from tests.contract.support import BatchPrompts
+from tests.support.s3 import Bucket
 from tests.support.sshd import Sshd
 from tui_sync.connectors import local
 from tui_sync.connectors.base import Connector, Endpoint, Reader, Writer
 from tui_sync.connectors.memory import MemoryConnector
+from tui_sync.connectors.s3 import connector as s3
 from tui_sync.connectors.sftp import connector as sftp
 from tui_sync.model import Kind
 
 
 class Place(Protocol):
-    """A storage as the suite needs it: connections to it, and a way to it behind the connector's back."""
+    """A storage as the suite needs it: connections to it, and a way to it behind the connector's back.
+
+    ``many`` files do not fit into one answer of a listing.
+    """
+
+    many: int
 
     def connect(self) -> Connector:
         """A new connection to the same tree."""
@@ -37,9 +44,14 @@ class Place(Protocol):
     def remove_root(self) -> None:
         """Take away the (empty) root itself."""
 
+    def takes(self, name: str) -> bool:
+        """Whether the storage can have a file of that name."""
+
 
 class DiskPlace:
     """A folder on this disk, however it is reached."""
+
+    many = 1_500
 
     def __init__(self, root: Path, connect: Callable[[], Connector]) -> None:
         self.root = root
@@ -64,8 +76,13 @@ class DiskPlace:
     def remove_root(self) -> None:
         self.root.rmdir()
 
+    def takes(self, name: str) -> bool:
+        return True
+
 
 class MemoryPlace:
+    many = 1_500
+
     def __init__(self) -> None:
         self.connector = MemoryConnector()
 
@@ -96,6 +113,55 @@ class MemoryPlace:
         assert not self.connector.nodes
         self.connector.exists = False
 
+    def takes(self, name: str) -> bool:
+        return True
+
+
+class S3Place:
+    """A folder in a bucket, kept by its marker."""
+
+    # So small that what the suite writes goes up in several parts.
+    PART = 512 * 1024
+    many = 250
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
+        self._markers: set[str] = set()
+        bucket.put("root/")
+
+    def connect(self) -> Connector:
+        return s3.connect(self.bucket.endpoint("/root", part_size=self.PART), BatchPrompts())
+
+    def put(self, path: str, data: bytes | None) -> None:
+        if not self.takes(path):
+            pytest.skip("no such names there")
+        *above, _ = path.split("/")
+        for depth in range(1, len(above) + 1):
+            marker = "/".join(["root", *above[:depth], ""])
+            if marker not in self._markers:
+                self._markers.add(marker)
+                self.bucket.put(marker)
+        if data is None:
+            self.bucket.put(f"root/{path}/")
+        else:
+            self.bucket.put(f"root/{path}", data)
+
+    def symlink(self, path: str, target: str) -> None:
+        pytest.skip("no symlinks there")
+
+    def read(self, path: str) -> bytes:
+        return self.bucket.get(f"root/{path}")
+
+    def children(self, path: str) -> set[str]:
+        prefix = f"root/{path}/" if path else "root/"
+        return {key[len(prefix) :].partition("/")[0] for key in self.bucket.keys(prefix)} - {""}
+
+    def remove_root(self) -> None:
+        self.bucket.delete("root/")
+
+    def takes(self, name: str) -> bool:
+        return name.isascii() or not any("\udc80" <= char <= "\udcff" for char in name)
+
 
 def _memory(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return MemoryPlace()
@@ -117,11 +183,16 @@ def _sftp(transport: str) -> Callable[[pytest.FixtureRequest, Path], Place]:
     return place
 
 
+def _s3(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    return S3Place(request.getfixturevalue("bucket"))
+
+
 PLACES: dict[str, Callable[[pytest.FixtureRequest, Path], Place]] = {
     "memory": _memory,
     "local": _local,
     "sftp": _sftp("paramiko"),
     "sftp-openssh": _sftp("openssh"),
+    "s3": _s3,
 }
 
 

@@ -55,7 +55,9 @@ def test_a_suspended_upload_goes_on_where_it_was(place: Place, connector: Connec
     assert second.finish().size == len(DATA)
     assert second.acknowledged == ((0, len(DATA)),)
     entry = second.publish(replace=True)
-    assert (entry.size, entry.mode) == (len(DATA), 0o640)
+    assert entry.size == len(DATA)
+    if connector.reader().features.sets_mode:
+        assert entry.mode == 0o640
     assert place.read("file") == DATA
     assert place.children("") == {"file"}
 

@@ -48,7 +48,8 @@ def test_the_model_needs_the_standard_library_alone() -> None:
 
 
 def test_an_identity_is_what_makes_a_file_the_same() -> None:
-    assert FILE.identity == Identity(Kind.FILE, 10, 20, "tag")
+    assert FILE.identity == Identity(Kind.FILE, 10, None, "tag"), "an etag says more than a time"
+    assert dataclasses.replace(FILE, etag=None).identity == Identity(Kind.FILE, 10, 20)
     assert dataclasses.replace(FILE, mode=0o600, path="b").identity == FILE.identity
     assert dataclasses.replace(FILE, size=11).identity != FILE.identity
 

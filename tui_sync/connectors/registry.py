@@ -11,6 +11,7 @@ from tui_sync.errors import UsageError
 _MODULES = {
     "file": "tui_sync.connectors.local",
     "sftp": "tui_sync.connectors.sftp.connector",
+    "s3": "tui_sync.connectors.s3.connector",
 }
 
 

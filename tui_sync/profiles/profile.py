@@ -29,7 +29,7 @@ class Profile:
         The same places are the same pair, under whichever profile's name: so one lock keeps two runs apart,
         and renaming a profile forgets nothing.
         """
-        urls = f"{self.source.url}\n{self.target.url}".encode()
+        urls = f"{_where(self.source)}\n{_where(self.target)}".encode()
         digest = hashlib.sha256(urls).hexdigest()[:12]
         return f"{_slug(self.source)}-to-{_slug(self.target)}-{digest}"
 
@@ -37,6 +37,12 @@ class Profile:
 def with_options(profile: Profile, **overrides: Any) -> Profile:
     """The profile with some fields of its SyncOptions replaced."""
     return replace(profile, options=replace(profile.options, **overrides))
+
+
+def _where(endpoint: Endpoint) -> str:
+    """The URL; a bucket's is nothing without the server it is on."""
+    server = endpoint.options.get("endpoint_url")
+    return f"{endpoint.url} {server}" if server else endpoint.url
 
 
 def _slug(endpoint: Endpoint) -> str:

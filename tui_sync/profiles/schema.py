@@ -34,12 +34,29 @@ E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
 
 MOST_WORKERS = 64
-_SECRETS = ("password", "passphrase", "access_key", "secret_key")
-_PATHS = ("identity_file", "known_hosts", "ssh_config")
+# S3 takes no smaller ones; of larger ones several would fill the memory.
+_LEAST_PART, _MOST_PART = 5 << 20, 512 << 20
+_SECRETS = ("password", "passphrase", "access_key", "secret_key", "session_token")
+_PATHS = ("identity_file", "known_hosts", "ssh_config", "ca_bundle")
 _KEYS_OF = {
     "file": (),
     "sftp": ("password", "passphrase", "identity_file", "known_hosts", "ssh_config", "transport"),
-    "s3": ("endpoint_url", "region", "access_key", "secret_key"),
+    "s3": (
+        "endpoint_url",
+        "region",
+        "access_key",
+        "secret_key",
+        "session_token",
+        "aws_profile",
+        "anonymous",
+        "addressing",
+        "requester_pays",
+        "ca_bundle",
+        "verify_tls",
+        "timeout",
+        "attempts",
+        "part_size",
+    ),
 }
 _PLACE = {"file": "a local folder", "sftp": "SFTP", "s3": "S3"}
 _URL_REMEDY = 'url = "sftp://user@host/folder"'
@@ -113,6 +130,22 @@ def _workers(value: object) -> int | None:
     raise ValueError(f'must be "auto" or a number from 1 to {MOST_WORKERS}')
 
 
+def _number(least: int, most: int) -> Callable[[object], int]:
+    def check(value: object) -> int:
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return value
+        raise ValueError(f"must be a number from {least} to {most:,}")
+
+    return check
+
+
+def _part_size(value: object) -> int:
+    size = _or_none(values.parse_size, value) if isinstance(value, str) else None
+    if size is None or not _LEAST_PART <= size <= _MOST_PART:
+        raise ValueError('must be a size from "5M" to "512M"')
+    return size
+
+
 Text = Annotated[str, BeforeValidator(_text)]
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 Reference = Annotated[str, PlainValidator(check_reference)]
@@ -134,6 +167,16 @@ class _Side(_Section):
     region: Text | None = None
     access_key: Reference | None = Field(default=None, repr=False)
     secret_key: Reference | None = Field(default=None, repr=False)
+    session_token: Reference | None = Field(default=None, repr=False)
+    aws_profile: Text | None = None
+    anonymous: bool | None = None
+    addressing: Annotated[str, BeforeValidator(_one_of("auto", "path", "virtual"))] | None = None
+    requester_pays: bool | None = None
+    ca_bundle: Text | None = None
+    verify_tls: bool | None = None
+    timeout: Annotated[int | None, PlainValidator(_number(1, 3_600))] = None
+    attempts: Annotated[int | None, PlainValidator(_number(1, 20))] = None
+    part_size: Annotated[int | None, PlainValidator(_part_size)] = None
 
 
 class _Sync(_Section):
@@ -176,7 +219,8 @@ def read(raw: Mapping[str, object], *, file: str, base: Path) -> tuple[Endpoint,
     source, source_at = _endpoint(model.source, "source", file, base)
     target, target_at = _endpoint(model.target, "target", file, base)
     try:
-        urls.check_apart(source_at, target_at)
+        if model.source.endpoint_url == model.target.endpoint_url:
+            urls.check_apart(source_at, target_at)
     except ValueError as error:
         raise ProfileError(f"{file}: {error}") from None
     try:
@@ -193,6 +237,7 @@ def _endpoint(side: _Side, name: str, file: str, base: Path) -> tuple[Endpoint, 
         raise ProfileError(f"{file}: {name}.url {error}") from None
     options: dict[str, object] = {}
     secrets: dict[str, Callable[[], str]] = {}
+    asked: list[str] = []
     for key in _Side.model_fields:
         value = getattr(side, key)
         if key == "url" or value is None:
@@ -203,10 +248,14 @@ def _endpoint(side: _Side, name: str, file: str, base: Path) -> tuple[Endpoint, 
             resolver = secret(value, where=f"{file}: {name}.{key}", base=base)
             if resolver is not None:
                 secrets[key] = resolver
+            elif location.scheme == "s3":
+                asked.append(key)
         elif key in _PATHS and not (key == "ssh_config" and value == "none"):
             options[key] = _path(value, f"{file}: {name}.{key}", base)
         else:
             options[key] = value
+    if asked:
+        options["ask"] = tuple(asked)
     return location.endpoint(options, secrets), location
 
 

@@ -22,6 +22,7 @@ SFTP_PORT = 22
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _HOST = re.compile(r"[\w](?:[\w.-]*[\w.])?")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _PASSWORD = 'holds a password: take it out, and write password = "env:NAME" in a profile or be asked for it'
 
@@ -30,7 +31,8 @@ _PASSWORD = 'holds a password: take it out, and write password = "env:NAME" in a
 class Location:
     """``url`` is the canonical spelling, with everything that is not printable percent-encoded.
 
-    ``path`` is absolute; ``/~/…`` on SFTP leads to the login folder. ``port`` None: the usual one.
+    ``path`` is absolute, for S3 within the bucket, which is the ``host``; ``/~/…`` on SFTP leads to the login
+    folder. ``port`` None: the usual one.
     """
 
     url: str
@@ -65,15 +67,11 @@ def parse(text: str, base: Path) -> Location:
         return _local(text, base)
     scheme, rest = match[1].lower(), match[2]
     if scheme not in schemes():
-        if scheme == "s3":
-            raise ValueError(
-                "begins with s3://, and this version cannot do S3 yet: use SFTP or a local folder"
-            )
         known = ", ".join(f"{name}://" for name in schemes())
         raise ValueError(f"begins with {scheme}://, which is not known: use a local folder or one of {known}")
     if scheme == "file":
         return _file(rest)
-    return _sftp(rest)
+    return _s3(rest) if scheme == "s3" else _sftp(rest)
 
 
 def check_apart(source: Location, target: Location) -> None:
@@ -109,6 +107,24 @@ def _file(rest: str) -> Location:
     if authority.lower() not in ("", "localhost") or not slash:
         raise ValueError("does not name a folder of this machine: write file:///folder with three slashes")
     return _local(_decode(f"/{path}"), Path("/"))
+
+
+def _s3(rest: str) -> Location:
+    bucket, _, path = rest.partition("/")
+    if "@" in bucket or ":" in bucket:
+        raise ValueError(
+            "has more than a bucket's name after s3://: write s3://bucket/folder, the server as endpoint_url "
+            "and the keys as access_key and secret_key in a profile"
+        )
+    if not _BUCKET.fullmatch(bucket):
+        raise ValueError("names no bucket: write s3://bucket or s3://bucket/folder")
+    parts = [part for part in _decode(path).split("/") if part not in ("", ".")]
+    joined = "/".join(parts)
+    if "\0" in joined or ".." in parts:
+        raise ValueError("has a folder with “..” or a NUL byte in it: write the folder in full")
+    if not joined.isascii() and any("\udc80" <= char <= "\udcff" for char in joined):
+        raise ValueError("has a folder that is not UTF-8, which no key in a bucket can be: correct it")
+    return Location(f"s3://{bucket}/{_encode(joined)}", "s3", f"/{joined}", bucket)
 
 
 def _sftp(rest: str) -> Location:

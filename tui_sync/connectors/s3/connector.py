@@ -1,0 +1,363 @@
+"""Reader and Writer of a bucket.
+
+A directory is what keys with a slash have in common, or a marker: an empty object whose key ends in a slash,
+as the AWS console and rclone's ``--s3-directory-markers`` make them. Empty directories are kept by markers.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+from tui_sync.connectors.base import Endpoint, Features, Fetched, Listed, Parcel, Prompts, Range
+from tui_sync.connectors.s3 import listing
+from tui_sync.connectors.s3.client import Store, open_store
+from tui_sync.connectors.s3.download import S3Download, open_object
+from tui_sync.connectors.s3.keys import MTIME, Parts, entry_of, modified_ns, mtime_of, mtime_text
+from tui_sync.connectors.s3.upload import S3Upload
+from tui_sync.errors import (
+    AlreadyExists,
+    ConnectionLost,
+    Drifted,
+    NotFound,
+    NotSupported,
+    StorageError,
+    TimedOut,
+)
+from tui_sync.model import Entry, Kind
+from tui_sync.names import parent, printable
+
+_FEATURES = Features(
+    lists_mtime=False,
+    sets_mode=False,
+    directories=False,
+    random_write=False,
+    rename=False,
+    symlinks=False,
+    checks_uploads=True,
+)
+
+T = TypeVar("T")
+
+
+def connect(endpoint: Endpoint, prompts: Prompts) -> S3Connector:
+    """The bucket and prefix of an endpoint, after one request that shows whether they can be listed.
+
+    Raises LoginRefused, NotFound where there is no such bucket, PermissionDenied, ConnectError.
+    """
+    store = open_store(endpoint, prompts)
+    try:
+        store.call("list_objects_v2", "open", "", Prefix=store.place.prefix, MaxKeys=1)
+    except BaseException:
+        store.close()
+        raise
+    return S3Connector(store)
+
+
+class S3Connector:
+    """One bucket, or a prefix in it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @property
+    def label(self) -> str:
+        return self._store.label
+
+    @property
+    def requests(self) -> Counter[str]:
+        """What was sent so far, by the S3 operation's name; a request that was repeated counts each time."""
+        return self._store.requests.copy()
+
+    def reader(self) -> S3Reader:
+        return S3Reader(self._store)
+
+    def writer(self) -> S3Writer:
+        return S3Writer(self._store)
+
+    def close(self) -> None:
+        self._store.close()
+
+
+class S3Reader:
+    """Reader of a bucket. Listings show no times: ``stat`` and downloads do."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @property
+    def features(self) -> Features:
+        return _FEATURES if self._store.checks_uploads else replace(_FEATURES, checks_uploads=False)
+
+    def list_dir(self, path: str) -> list[Listed]:
+        return listing.list_alone(self._store, path)
+
+    def for_walk(self) -> WalkReader:
+        return WalkReader(self._store)
+
+    def stat(self, path: str) -> Entry:
+        if path:
+            try:
+                return self._file(path)
+            except NotFound:
+                pass
+        first = self._store.first_below(path)
+        if first is None and (path or self._store.place.prefix):
+            raise NotFound(f"“{printable(path) or '/'}” does not exist")
+        return Entry(path, Kind.DIRECTORY, mtime_ns=self._marker_time(path, first))
+
+    def _file(self, path: str) -> Entry:
+        answer = self._store.call("head_object", "examine", path, Key=self._store.place.key(path))
+        return entry_of(path, answer, int(answer["ContentLength"]))
+
+    def _marker_time(self, path: str, first: str | None) -> int | None:
+        key = self._store.place.folder(path)
+        if not key or first != key:
+            return None
+        try:
+            answer = self._store.call("head_object", "examine", path, Key=key)
+        except NotFound:
+            return None
+        kept = mtime_of(answer.get("Metadata") or {})
+        return modified_ns(answer.get("LastModified")) if kept is None else kept
+
+    def open(self, path: str) -> S3Download:
+        return open_object(self._store, path)
+
+    def checksum(self, path: str, algorithm: str) -> str | None:
+        return None
+
+    def stat_many(self, paths: Sequence[str]) -> list[Entry | StorageError]:
+        return _at_once(self._store, [partial(self.stat, path) for path in paths])
+
+    def fetch_many(self, paths: Sequence[str], most: int) -> list[Fetched | StorageError]:
+        return _at_once(self._store, [partial(self._fetch, path, most) for path in paths])
+
+    def _fetch(self, path: str, most: int) -> Fetched:
+        with self.open(path) as download:
+            if download.entry.size > most:
+                raise StorageError(f"“{printable(path)}” holds more than {most} bytes")
+            # One answer, so there is no before and after.
+            data = b"".join(download.blocks())
+            return Fetched(download.entry, data, download.entry)
+
+    def free_space(self) -> int | None:
+        return None
+
+
+class WalkReader(S3Reader):
+    """Answers ``list_dir`` from a listing that runs ahead: for one walk over the tree as it is now."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._ahead = listing.Ahead(store)
+
+    def list_dir(self, path: str) -> list[Listed]:
+        return self._ahead.list_dir(path)
+
+
+class S3Writer:
+    """Writer of a bucket."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._reader = S3Reader(store)
+        self._staged: dict[str, S3Upload] = {}
+        self._lock = threading.Lock()
+
+    def upload(
+        self, path: str, *, temporary: str, size: int | None, mtime_ns: int | None, mode: int | None
+    ) -> S3Upload:
+        """``temporary`` is not used: an object is seen when all of it is there."""
+        self._store.place.key(path)
+        self._store.need_folder(parent(path))
+        return S3Upload(self._store, path, size=size, mtime_ns=mtime_ns)
+
+    def resume(
+        self,
+        path: str,
+        *,
+        temporary: str,
+        token: str,
+        acknowledged: Sequence[Range],
+        size: int | None,
+        mtime_ns: int | None,
+        mode: int | None,
+    ) -> S3Upload:
+        layout, colon, upload_id = token.partition(":")
+        number = layout.removesuffix("+")
+        if not colon or not upload_id or not (number.isascii() and number.isdecimal() and int(number)):
+            raise NotFound(f"there is no upload of “{printable(path)}” to go on with")
+        grows = layout.endswith("+")
+        if grows is not (size is None) or Parts(int(number), size).part_size != int(number):
+            raise NotFound(f"the upload of “{printable(path)}” was for another size")
+        self._store.need_folder(parent(path))
+        upload = S3Upload(
+            self._store, path, size=size, mtime_ns=mtime_ns, upload_id=upload_id, part_size=int(number)
+        )
+        upload.take_up()
+        return upload
+
+    def stage_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
+        """Sends nothing: until they are published, small files are kept here."""
+        return _at_once(self._store, [partial(self._stage, parcel) for parcel in parcels])
+
+    def _stage(self, parcel: Parcel) -> Entry:
+        upload = self.upload(
+            parcel.path,
+            temporary=parcel.temporary,
+            size=len(parcel.data),
+            mtime_ns=parcel.mtime_ns,
+            mode=parcel.mode,
+        )
+        try:
+            upload.write(0, parcel.data)
+            entry = upload.finish()
+        except BaseException:
+            upload.abort()
+            raise
+        with self._lock:
+            self._staged[parcel.temporary] = upload
+        return entry
+
+    def publish_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
+        return _at_once(self._store, [partial(self._publish, parcel) for parcel in parcels])
+
+    def _publish(self, parcel: Parcel) -> Entry:
+        with self._lock:
+            upload = self._staged.get(parcel.temporary)
+        if upload is None:
+            raise StorageError(f"“{printable(parcel.path)}” was not staged")
+        entry = upload.publish(replace=parcel.replace)
+        with self._lock:
+            self._staged.pop(parcel.temporary, None)
+        return entry
+
+    def discard_many(self, parcels: Sequence[Parcel]) -> None:
+        for parcel in parcels:
+            with self._lock:
+                upload = self._staged.pop(parcel.temporary, None)
+            if upload is not None:
+                upload.abort()
+
+    def make_dir(self, path: str, *, mode: int | None) -> None:
+        """Put a marker there."""
+        store = self._store
+        if path:
+            above = parent(path)
+            store.need_folder(above)
+            # Where a listing or our own making tells what is in the parent, a name it lacks is free.
+            if not store.folders.listed(above) or store.folders.known(path):
+                self._refuse_taken(path)
+        elif not store.place.prefix or store.first_below("") is not None:
+            raise AlreadyExists("the folder already exists")
+        self._put_marker(path, None)
+        store.folders.add(path, listed=True)
+
+    def _refuse_taken(self, path: str) -> None:
+        try:
+            self._reader.stat(path)
+        except NotFound:
+            return
+        raise AlreadyExists(f"“{printable(path)}” already exists")
+
+    def _put_marker(self, path: str, mtime_ns: int | None) -> None:
+        text = mtime_text(mtime_ns)
+        self._store.call(
+            "put_object",
+            "make the folder",
+            path,
+            Key=self._store.place.folder(path),
+            Body=b"",
+            ContentType="application/x-directory",
+            Metadata={} if text is None else {MTIME: text},
+        )
+
+    def set_attributes(self, path: str, *, mtime_ns: int | None, mode: int | None) -> None:
+        """A time is set by a copy of the object onto itself; a directory has one if it has a marker."""
+        found = self._reader.stat(path)
+        if mtime_text(mtime_ns) is None or found.mtime_ns == mtime_ns:
+            return
+        if found.kind is Kind.DIRECTORY:
+            if found.mtime_ns is not None:
+                self._put_marker(path, mtime_ns)
+            return
+        self._copy(path, path, mtime_ns, replace=True)
+
+    def remove_file(self, path: str) -> None:
+        self._reader._file(path)
+        self._delete(path, self._store.place.key(path))
+
+    def remove_dir(self, path: str) -> None:
+        store, key = self._store, self._store.place.folder(path)
+        answer = store.call("list_objects_v2", "remove", path, Prefix=key, MaxKeys=2)
+        found = [each["Key"] for each in answer.get("Contents") or ()]
+        if not found:
+            if self._is_file(path):
+                raise StorageError(f"“{printable(path)}” is no folder")
+            raise NotFound(f"the folder “{printable(path)}” does not exist")
+        if found != [key]:
+            raise StorageError(f"the folder “{printable(path)}” is not empty")
+        self._delete(path, key)
+        store.folders.forget(path)
+
+    def _is_file(self, path: str) -> bool:
+        try:
+            self._reader._file(path)
+        except NotFound:
+            return False
+        return True
+
+    def _delete(self, path: str, key: str, **condition: Any) -> None:
+        self._store.call("delete_object", "remove", path, Key=key, **condition)
+
+    def rename(self, old: str, new: str) -> None:
+        """A file alone, by a copy on the server and a delete: both names are there for a moment. What has
+        replaced the old one meanwhile stays."""
+        found = self._reader.stat(old)
+        if found.kind is Kind.DIRECTORY:
+            raise NotSupported(f"“{printable(old)}” is a folder, and S3 cannot rename those")
+        self._store.need_folder(parent(new))
+        self._copy(old, new, found.mtime_ns, replace=False)
+        now = self._reader.stat(old)
+        if now.etag != found.etag:
+            raise Drifted(
+                f"“{printable(old)}” was replaced while it was moved; it stays, and so does the copy"
+            )
+        self._delete(old, self._store.place.key(old))
+
+    def _copy(self, old: str, new: str, mtime_ns: int | None, *, replace: bool) -> None:
+        answer = self._store.call("head_object", "examine", old, Key=self._store.place.key(old))
+        source = S3Download(self._store, old, answer, int(answer["ContentLength"]), None)
+        upload = S3Upload(self._store, new, size=None, mtime_ns=mtime_ns)
+        try:
+            upload.copy_from(source)
+            upload.finish()
+            upload.publish(replace=replace)
+        except BaseException:
+            upload.abort()
+            raise
+        finally:
+            self._store.copied_on_server = False
+
+
+def _at_once(store: Store, actions: Sequence[Callable[[], T]]) -> list[T | StorageError]:
+    """What the actions return, in their order, or the error of each; what concerns all is raised."""
+    futures = [store.calls.start(action) for action in actions]
+    results: list[T | StorageError] = []
+    try:
+        for future in futures:
+            try:
+                results.append(future.result())
+            except (ConnectionLost, TimedOut):
+                raise
+            except StorageError as error:
+                results.append(error)
+    finally:
+        for future in futures:
+            future.cancel()
+    return results

@@ -1,0 +1,79 @@
+"""Copies within one server: content that does not come here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, Protocol
+
+from tui_sync.connectors.s3.client import Store
+from tui_sync.connectors.s3.keys import MIB, MOST_PARTS
+from tui_sync.model import Entry
+
+# "CopyObject" in the S3 API reference: larger objects are copied part by part.
+MOST_AT_ONCE = 5 << 30
+_PART = 512 * MIB
+_IN_FLIGHT = 8
+_HEADERS = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType")
+
+
+class Source(Protocol):
+    """An object as a download holds it."""
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def entry(self) -> Entry: ...
+
+
+def too_large_for_one(size: int) -> bool:
+    return size > MOST_AT_ONCE
+
+
+def headers_of(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What an object has beside its content, as parameters that give it to another one."""
+    kept = {name: answer[name] for name in _HEADERS if answer.get(name)}
+    return {**kept, "Metadata": dict(answer.get("Metadata") or {})}
+
+
+def copy_object(store: Store, source: Source, key: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """One CopyObject of the version that ``source`` is; raises what botocore raises."""
+    answer = store.send("copy_object", Key=key, **_version(source), MetadataDirective="REPLACE", **attributes)
+    return dict(answer["CopyObjectResult"])
+
+
+def copy_parts(store: Store, source: Source, key: str, upload_id: str) -> dict[int, str]:
+    """All of ``source`` as parts of a multipart upload, the ETag of each. Raises what botocore raises."""
+    size = source.entry.size
+    part = max(_PART, -(-size // (MOST_PARTS * MIB)) * MIB)
+    etags: dict[int, str] = {}
+    waiting: list[tuple[int, Future[dict[str, Any]]]] = []
+
+    def send(number: int, start: int) -> dict[str, Any]:
+        return store.send(
+            "upload_part_copy",
+            Key=key,
+            UploadId=upload_id,
+            PartNumber=number,
+            CopySourceRange=f"bytes={start}-{min(start + part, size) - 1}",
+            **_version(source),
+        )
+
+    for number, start in enumerate(range(0, size, part), 1):
+        waiting.append((number, store.calls.start(partial(send, number, start))))
+        if len(waiting) == _IN_FLIGHT:
+            done, future = waiting.pop(0)
+            etags[done] = future.result()["CopyPartResult"]["ETag"]
+    for done, future in waiting:
+        etags[done] = future.result()["CopyPartResult"]["ETag"]
+    return etags
+
+
+def _version(source: Source) -> dict[str, Any]:
+    place = source.store.place
+    return {
+        "CopySource": {"Bucket": place.bucket, "Key": place.key(source.entry.path)},
+        "CopySourceIfMatch": f'"{source.entry.etag}"',
+    }

@@ -1,0 +1,239 @@
+"""Objects opened for reading: ranges fetched ahead in parallel, all of one version, checked at the end."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from botocore import exceptions as boto
+
+from tui_sync.connectors.base import Buffer
+from tui_sync.connectors.s3 import faults
+from tui_sync.connectors.s3.client import Store
+from tui_sync.connectors.s3.keys import MIB, entry_of, md5_of
+from tui_sync.errors import Drifted, NotFound, StorageError, Vanished, VerifyFailed
+from tui_sync.model import Entry
+from tui_sync.names import printable
+
+# What one GET fetches, and how many of one object are under way. The first is always let through; the
+# others share the connector's budget.
+CHUNK = 4 * MIB
+AHEAD = 6
+_BLOCK = MIB
+_BODY_ATTEMPTS = 4
+_SKIPPED = "InvalidRange"
+
+
+def open_object(store: Store, path: str) -> S3Download:
+    """Raises NotFound, or the store's error. The content up to ``CHUNK`` comes with the same request."""
+    key = store.place.key(path)
+    if store.copied_on_server:
+        answer = store.call("head_object", "open", path, Key=key)
+        return S3Download(store, path, answer, int(answer["ContentLength"]), None)
+    answer, size, first = store.run("open", path, lambda: _fetch_first(store, key))
+    return S3Download(store, path, answer, size, first)
+
+
+def _fetch_first(store: Store, key: str) -> tuple[dict[str, Any], int, bytes]:
+    """The answer, the size of the whole object, and its beginning."""
+    try:
+        answer, body = _fetch(store, key, 0, CHUNK)
+    except boto.ClientError as error:
+        if faults.code_of(error) != _SKIPPED:
+            raise
+        # No range of an empty object can be had.
+        answer, body = _fetch(store, key, None, None)
+    shown = str(answer.get("ContentRange", ""))
+    return answer, int(shown.rpartition("/")[2]) if shown else len(body), body
+
+
+def _fetch(
+    store: Store, key: str, start: int | None, stop: int | None, etag: str | None = None
+) -> tuple[dict[str, Any], bytes]:
+    """One range, or all; asked for again where the connection breaks in the middle of it."""
+    parameters: dict[str, Any] = {"Key": key}
+    if start is not None and stop is not None:
+        parameters["Range"] = f"bytes={start}-{stop - 1}"
+    if etag is not None:
+        parameters["IfMatch"] = f'"{etag}"'
+    for attempt in range(1, _BODY_ATTEMPTS + 1):
+        answer = store.send("get_object", **parameters)
+        try:
+            with answer["Body"] as stream:
+                return answer, stream.read()
+        except (boto.HTTPClientError, boto.IncompleteReadError):
+            if attempt == _BODY_ATTEMPTS or store.calls.closed:
+                raise
+    raise AssertionError("unreachable")
+
+
+class S3Download:
+    """One version of an object: every request but the first has its ETag as a condition."""
+
+    one_version = True
+
+    def __init__(
+        self, store: Store, path: str, answer: dict[str, Any], size: int, first: bytes | None
+    ) -> None:
+        self.store = store
+        self.answer = answer
+        self._path = path
+        self._key = store.place.key(path)
+        self._entry = entry_of(path, answer, size)
+        self._first = first
+        self._closed = False
+
+    @property
+    def entry(self) -> Entry:
+        return self._entry
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Buffer]:
+        """As the protocol says. Raises Drifted or Vanished where the object is not the one that was opened,
+        and VerifyFailed at the end of a whole object that is not what its checksum says."""
+        end = self._entry.size if stop is None else min(stop, self._entry.size)
+        whole = start == 0 and end == self._entry.size
+        check = self._check() if whole and end else None
+        for chunk in self._chunks(start, end):
+            view = memoryview(chunk)
+            for offset in range(0, len(view), _BLOCK):
+                block = view[offset : offset + _BLOCK]
+                if check is not None:
+                    check.update(block)
+                yield block
+        if check is not None and not check.holds():
+            raise VerifyFailed(f"“{printable(self._path)}” did not arrive as the server's checksum says")
+
+    def _chunks(self, start: int, end: int) -> Iterator[bytes]:
+        first, self._first = self._first, None
+        if first is not None and start < end and start < len(first):
+            yield first if start == 0 and end >= len(first) else first[start:end]
+            start = len(first)
+        del first
+        ahead: deque[tuple[Future[bytes], int]] = deque()
+        try:
+            while start < end or ahead:
+                while start < end and len(ahead) < AHEAD:
+                    size = min(CHUNK, end - start)
+                    if ahead and not self.store.downloading.try_take(size):
+                        break
+                    # The one that is waited for next is not counted, or nothing might ever be.
+                    ahead.append((self._start(start, start + size), size if ahead else 0))
+                    start += size
+                future, taken = ahead.popleft()
+                try:
+                    chunk = self._result(future)
+                finally:
+                    self.store.downloading.give(taken)
+                yield chunk
+                del chunk, future
+        finally:
+            for future, taken in ahead:
+                future.cancel()
+                self.store.downloading.give(taken)
+
+    def _start(self, start: int, stop: int) -> Future[bytes]:
+        if self._closed:
+            raise StorageError(f"“{printable(self._path)}” was closed meanwhile")
+        return self.store.calls.start(lambda: _fetch(self.store, self._key, start, stop, self._entry.etag)[1])
+
+    def _result(self, future: Future[bytes]) -> bytes:
+        changed = False
+        try:
+            with self.store.telling("read", self._path):
+                try:
+                    return future.result()
+                except boto.ClientError as error:
+                    changed = faults.refused(error) or faults.code_of(error) == _SKIPPED
+                    raise
+        except NotFound:
+            raise Vanished("the source was removed while it was copied") from None
+        except StorageError:
+            if changed:
+                raise Drifted("the source was replaced while it was copied") from None
+            raise
+
+    def _check(self) -> _Check | None:
+        """What to check the whole content against: the ETag where it is an MD5, else the checksum that the
+        server keeps for the whole object. None where it has neither."""
+        md5 = md5_of(self._entry.etag, self.answer)
+        if md5 is not None:
+            return _Md5(md5)
+        if self._entry.size <= CHUNK and self._first is not None:
+            return None
+        answer = self.store.call("head_object", "examine", self._path, Key=self._key, ChecksumMode="ENABLED")
+        return _of_object(answer)
+
+    def restat(self) -> Entry:
+        answer = self.store.call("head_object", "examine", self._path, Key=self._key)
+        return entry_of(self._path, answer, int(answer["ContentLength"]))
+
+    def close(self) -> None:
+        self._closed = True
+        self._first = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Check(Protocol):
+    def update(self, data: memoryview, /) -> None: ...
+
+    def holds(self) -> bool: ...
+
+
+class _Md5:
+    def __init__(self, expected: str) -> None:
+        self._expected = expected
+        self._state = hashlib.md5(usedforsecurity=False)
+        self.update = self._state.update
+
+    def holds(self) -> bool:
+        return self._state.hexdigest() == self._expected
+
+
+class _Sha256:
+    def __init__(self, expected: str) -> None:
+        self._expected = expected
+        self._state = hashlib.sha256()
+        self.update = self._state.update
+
+    def holds(self) -> bool:
+        return base64.b64encode(self._state.digest()).decode() == self._expected
+
+
+class _Crc32:
+    def __init__(self, expected: str) -> None:
+        self._expected = expected
+        self._state = 0
+
+    def update(self, data: memoryview) -> None:
+        self._state = zlib.crc32(data, self._state)
+
+    def holds(self) -> bool:
+        return crc32_text(self._state) == self._expected
+
+
+def crc32_text(value: int) -> str:
+    """A CRC-32 as S3 writes it: base64 of four bytes, the most significant first."""
+    return base64.b64encode(value.to_bytes(4, "big")).decode()
+
+
+def _of_object(answer: dict[str, Any]) -> _Check | None:
+    """The first checksum of an answer that is one of the whole object: those of parts end in ``-COUNT``."""
+    for name, check in (("ChecksumCRC32", _Crc32), ("ChecksumSHA256", _Sha256)):
+        value = answer.get(name)
+        if value and "-" not in value and answer.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT":
+            made: _Check = check(value)
+            return made
+    return None
