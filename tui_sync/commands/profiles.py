@@ -87,8 +87,8 @@ def commands() -> argparse.ArgumentParser:
     made.add("path", "the folder in which profiles are looked for.", "ls $(tui-sync profiles path)")
     secret = made.add(
         "set-secret",
-        "store a secret in the keyring, for keyring:SERVICE/USER in a profile. It is asked for, or read from "
-        "stdin.",
+        "store a secret in the keyring. It is asked for, or read from stdin, and a profile finds it by "
+        "keyring:SERVICE/USER.",
         "tui-sync profiles set-secret tui-sync/me@host",
     )
     secret.add_argument("entry", metavar="SERVICE/USER", help="where the keyring keeps it")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tui_sync import profiles
 from tui_sync.commands import listing
 from tui_sync.commands.parser import Commands
 from tui_sync.commands.terminal import say
@@ -52,7 +53,9 @@ def commands() -> argparse.ArgumentParser:
         "bring back what a run deleted into the trash folder on the target. Nothing there is replaced.",
         "tui-sync runs undo nightly",
     )
-    undo.add_argument("profile", metavar="PROFILE", help="of the pair; its newest run is undone")
+    undo.add_argument(
+        "places", nargs="+", metavar="PROFILE | SOURCE TARGET", help="the pair; its newest run is undone"
+    )
     undo.add_argument("--run", type=int, metavar="N", help="another of its runs, by its number")
     prune = made.add(
         "prune",
@@ -69,7 +72,7 @@ def main(arguments: list[str]) -> int:
         "list": listing.list_runs,
         "show": lambda: listing.show_run(args.run),
         "export": lambda: _export(args.run, args.format, args.output),
-        "undo": lambda: _undo(args.profile, args.run),
+        "undo": lambda: _undo(args.places, args.run),
         "prune": lambda: _prune(args.keep),
     }
     return run[args.command]()
@@ -96,10 +99,13 @@ def _export(name: str, form: str | None, output: Path | None) -> int:
     return 0
 
 
-def _undo(profile: str, run: int | None) -> int:
+def _undo(places: list[str], run: int | None) -> int:
     from tui_sync.commands.undo import undo
 
-    return undo(profile, run)
+    if len(places) > 2:
+        raise UsageError(f"one PROFILE, or a SOURCE and a TARGET, not {len(places)} arguments")
+    pair = profiles.find(places[0]) if len(places) == 1 else profiles.quick(*places)
+    return undo(pair, run)
 
 
 def _prune(keep: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tui_sync import names, profiles
+from tui_sync import names
 from tui_sync.commands.terminal import note, prompts, say
 from tui_sync.connectors import registry
 from tui_sync.connectors.base import Reader, Writer
@@ -11,16 +11,16 @@ from tui_sync.export import find_run
 from tui_sync.ledger import Ledger, RunRecord, open_ledger
 from tui_sync.model import Action, DeleteTo, Item, Kind, Status
 from tui_sync.names import printable
+from tui_sync.profiles import Profile
 
 _FAILED = 23
 
 
-def undo(name: str, run_id: int | None) -> int:
-    """Undo the deletes of a run of the profile, the newest where ``run_id`` is None.
+def undo(profile: Profile, run_id: int | None) -> int:
+    """Undo the deletes of a run of the pair, the newest where ``run_id`` is None.
 
     Raises UsageError where there is nothing to undo, NotFound, ConnectError.
     """
-    profile = profiles.find(name)
     ledger = open_ledger(profile.pair_id, source=profile.source.url, target=profile.target.url)
     try:
         run = _run(ledger, run_id)
