@@ -255,6 +255,13 @@ class FakeEngine:
         self._ended.set()
 
 
+class FakeReader:
+    """Knows how much room there is, and nothing else."""
+
+    def free_space(self) -> int:
+        return 412_000_000_000
+
+
 class FakeSession:
     """The API of ``tui_sync.session.Session`` over items given by a test, and a real ledger."""
 
@@ -281,6 +288,7 @@ class FakeSession:
         self.before_scan: Callable[[FakeSession], None] | None = None
         self.engine: FakeEngine | None = None
         self.scans = 0
+        self.overridden = False
         self.closed = False
         self.only: Collection[str] | None = None
         self._cancelled = False
@@ -305,14 +313,15 @@ class FakeSession:
         self.progress.phase = "done"
         return self.ledger.finish_plan(plan_id, totals_of(kept), self.guards)
 
-    def source_reader(self) -> object:
-        raise NotImplementedError
+    def source_reader(self) -> FakeReader:
+        return FakeReader()
 
     target_reader = source_reader
 
     def start(self, plan: Plan, listener: object = None, *, override_guards: bool = False) -> FakeEngine:
         if plan.refused and not override_guards:
             raise GuardRefused(" ".join(guard.message for guard in plan.refused))
+        self.overridden = override_guards
         self.engine = FakeEngine(self.ledger, replace(plan, totals=self.ledger.totals(plan.plan_id)))
         self.engine.start()
         return self.engine

@@ -6,8 +6,9 @@ from tests.support import fake_session as fake
 from tests.support.fake_session import FakeSession, Sessions
 from tests.tui.conftest import MIRROR, MakeApp, in_review, ready, said, shown, until
 from tui_sync.errors import LedgerError
-from tui_sync.model import Guard
-from tui_sync.tui.screens.ask import ConfirmDialog
+from tui_sync.model import Guard, Summary, Totals
+from tui_sync.tui.estimate import Pace, pace, seconds
+from tui_sync.tui.screens.ask import ConfirmDialog, TypedDialog
 from tui_sync.tui.screens.review import ReviewScreen
 from tui_sync.tui.screens.transfer import TransferScreen
 from tui_sync.tui.widgets.checklist import Checklist
@@ -101,6 +102,68 @@ async def test_a_refused_plan_says_why_and_does_not_start(make_app: MakeApp) -> 
         assert app.screen is screen
         await until(pilot, lambda: "This plan is refused" in said(app))
         assert sessions.last.engine is None
+
+
+async def test_a_refused_plan_runs_when_the_word_is_typed(make_app: MakeApp) -> None:
+    guard = Guard("empty-source", "The source holds no files.")
+    sessions = Sessions(guards=[guard], items=fake.items([fake.new("a", 1)]))
+    app = make_app(MIRROR, sessions)
+    async with app.run_test() as pilot:
+        screen = await in_review(pilot)
+        await pilot.press("o")
+        await until(pilot, lambda: isinstance(app.screen, TypedDialog))
+        assert "The source holds no files." in shown(app)
+        await pilot.press(*"yes", "enter")
+        assert isinstance(app.screen, TypedDialog)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
+        await pilot.press("f9", "o")
+        await until(pilot, lambda: isinstance(app.screen, TypedDialog))
+        await pilot.press(*"override", "enter")
+        await until(pilot, lambda: "! Overridden: The source" in shown(app))
+        await pilot.press("o", "f9")
+        await until(pilot, lambda: isinstance(app.screen, TransferScreen))
+        assert sessions.last.overridden
+        assert "overridden already" in said(app)
+
+
+async def test_many_deletes_are_confirmed_by_their_number(make_app: MakeApp) -> None:
+    sessions = Sessions(items=fake.items([fake.gone(f"f{number:03}", 10) for number in range(120)]))
+    app = make_app(MIRROR, sessions)
+    async with app.run_test() as pilot:
+        await in_review(pilot)
+        await pilot.press("f9")
+        await until(pilot, lambda: isinstance(app.screen, TypedDialog))
+        assert "Type 120 to go on." in shown(app)
+        await pilot.press("y", "enter")
+        assert isinstance(app.screen, TypedDialog)
+        await pilot.press("backspace", *"120", "enter")
+        await until(pilot, lambda: isinstance(app.screen, TransferScreen))
+
+
+async def test_the_outlook_is_learned_from_earlier_runs(make_app: MakeApp) -> None:
+    def prepare(session: FakeSession) -> None:
+        ledger = session.ledger
+        plan_id = ledger.new_plan("a", "b", session.profile.options)
+        ledger.finish_plan(plan_id, Totals(), ())
+        ledger.finish_run(ledger.start_run(plan_id), Summary(created=10, bytes=1_000_000_000, elapsed_s=10.0))
+
+    sessions = Sessions(prepare=prepare)
+    app = make_app(MIRROR, sessions)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await in_review(pilot)
+        await until(pilot, lambda: "about 0:11, at 100 MB/s as in earlier runs" in shown(app))
+        assert "412 GB free on the target" in shown(app)
+
+
+def test_the_estimate_takes_what_lasts_longer() -> None:
+    known = Pace(1000.0, 2.0)
+    assert seconds(Totals(create=1, create_bytes=5000), known, None) == 5
+    assert seconds(Totals(create=40, create_bytes=5000), known, None) == 20
+    assert seconds(Totals(create=1, create_bytes=5000), known, 100) == 50
+    assert seconds(Totals(create=1, create_bytes=5000), Pace(), 100) == 50
+    assert seconds(Totals(create=1, create_bytes=5000), Pace(), None) is None
+    assert pace([]) == Pace()
 
 
 async def test_all_taken_out_does_not_start(make_app: MakeApp) -> None:

@@ -90,6 +90,7 @@ def test_review(snap_compare: Compare, frozen: MakeApp, size: tuple[int, int]) -
     async def before(pilot: Pilot[Any]) -> None:
         await in_review(pilot)
         await pilot.press("j", "j", "j", "space", "tab")
+        await until(pilot, lambda: "412 GB free" in shown(pilot.app))  # type: ignore[arg-type]
 
     assert snap_compare(frozen(fake.profile(mode="mirror")), terminal_size=size, run_before=before)
 

@@ -14,7 +14,8 @@ from tui_sync.model import Action, DeleteTo
 from tui_sync.names import printable
 from tui_sync.tui import actions, text
 from tui_sync.tui.bridge import run_in_thread
-from tui_sync.tui.screens.ask import ConfirmDialog
+from tui_sync.tui.estimate import Pace, pace
+from tui_sync.tui.screens.ask import ConfirmDialog, TypedDialog
 from tui_sync.tui.screens.base import FlowScreen
 from tui_sync.tui.widgets.bars import TopBar
 from tui_sync.tui.widgets.checklist import Checklist
@@ -24,6 +25,12 @@ from tui_sync.tui.work import Work
 
 if TYPE_CHECKING:
     from tui_sync.tui.screens.compare import CompareScreen
+
+
+# From so many deletes on, or from fewer that are a large share of the target's files, their number is typed.
+MANY_DELETES = 100
+FEW_DELETES = 10
+LARGE_SHARE = 0.25
 
 
 class ReviewScreen(FlowScreen):
@@ -38,6 +45,7 @@ class ReviewScreen(FlowScreen):
         self.work = work
         self.compare = compare
         self._starting = False
+        self._overridden = False
         self._reasons: dict[int, str] = {}
 
     def body(self) -> ComposeResult:
@@ -70,6 +78,20 @@ class ReviewScreen(FlowScreen):
         self._show_guards()
         self._show_totals()
         (checklist if checklist.display else block).focus()
+        summary = self.query_one(PlanSummary)
+        run_in_thread(
+            self, self._outlook, lambda known: summary.learn(*known), lambda _: None, name="tui-sync-outlook"
+        )
+
+    def _outlook(self) -> tuple[Pace, int | None]:
+        """How fast earlier runs were, and how much room the target has."""
+        session = self.work.session
+        assert session is not None
+        known = pace(session.ledger.runs(20))
+        try:
+            return known, session.target_reader().free_space()
+        except TuiSyncError:
+            return known, None
 
     def _reason(self, row: int) -> str:
         if row not in self._reasons:
@@ -86,12 +108,16 @@ class ReviewScreen(FlowScreen):
         if plan is None or not plan.guards:
             box.display = False
             return
-        lines = [f"! Refused: {printable(guard.message)}" for guard in plan.refused]
+        word = "Overridden" if self._overridden else "Refused"
+        lines = [f"! {word}: {printable(guard.message)}" for guard in plan.refused]
         lines += [f"  Note: {printable(guard.message)}" for guard in plan.guards if not guard.blocking]
-        if plan.refused:
-            lines.append("  Nothing has been written, and this plan will not run.")
+        if plan.refused and not self._overridden:
+            lines.append(
+                "  Nothing has been written. o runs it all the same, and asks for a word first."
+            )
         box.update("\n".join(lines))
-        box.set_class(bool(plan.refused), "-refused")
+        box.set_class(bool(plan.refused) and not self._overridden, "-refused")
+        box.set_class(self._overridden, "-overridden")
 
     def _show_totals(self) -> None:
         plan, totals = self.work.plan, self.work.totals
@@ -116,10 +142,14 @@ class ReviewScreen(FlowScreen):
         if self._starting or plan is None:
             return "The run is being started."
         if name == "start":
-            if plan.refused:
+            if plan.refused and not self._overridden:
                 return "This plan is refused: the reason stands above. Nothing has been written."
             if not self.work.totals.work:
                 return "Nothing to do: every item is taken out."
+        if name == "override" and not plan.refused:
+            return "Nothing refuses this plan."
+        if name == "override" and self._overridden:
+            return "It is overridden already."
         if name in ("include", "open") and self.block.row < 0:
             return "There is no item here."
         if name == "include" and not self.work.rows.has_work(self.block.row):
@@ -154,6 +184,22 @@ class ReviewScreen(FlowScreen):
             block.refresh()
         self._show_totals()
 
+    def do_override(self) -> None:
+        plan = self.work.plan
+        assert plan is not None
+
+        def answered(word: str | None) -> None:
+            if word is not None:
+                self._overridden = True
+                self._show_guards()
+                self.update_keys()
+
+        reasons = tuple(printable(guard.message) for guard in plan.refused)
+        self.app.push_screen(
+            TypedDialog("Run this plan all the same?", reasons, word="override", does="lifts the refusal"),
+            answered,
+        )
+
     def do_open(self) -> None:
         self.ours.show_differences(self.work, self.block.row)
 
@@ -173,10 +219,23 @@ class ReviewScreen(FlowScreen):
             else "They are deleted for good: there is no way back.",
             "Deletes run last, after every copy has gone through.",
         )
+        if self._many_deletes():
+            word = str(totals.delete)
+            self.app.push_screen(
+                TypedDialog(title, lines, word=word, does="deletes them and starts"),
+                lambda typed: self._start() if typed is not None else None,
+            )
+            return
         self.app.push_screen(
             ConfirmDialog(title, lines, yes="Delete and start", no="Not now"),
             lambda yes: self._start() if yes else None,
         )
+
+    def _many_deletes(self) -> bool:
+        """Whether a single key is too little for what would be deleted."""
+        totals = self.work.totals
+        share = totals.delete / totals.target_files if totals.target_files else 0.0
+        return totals.delete >= MANY_DELETES or (totals.delete >= FEW_DELETES and share >= LARGE_SHARE)
 
     def _start(self) -> None:
         from tui_sync.tui.screens.transfer import TransferScreen
@@ -190,7 +249,7 @@ class ReviewScreen(FlowScreen):
 
         run_in_thread(
             self,
-            work.start,
+            lambda: work.start(override_guards=self._overridden),
             lambda _: go_on(),
             self._not_started,
             name="tui-sync-start",

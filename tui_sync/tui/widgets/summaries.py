@@ -9,7 +9,8 @@ from textual.geometry import Size
 
 from tui_sync.model import DeleteTo, Plan, Summary, Totals, Verify, WriteMode
 from tui_sync.names import TRASH, printable
-from tui_sync.tui import text
+from tui_sync.tui import estimate, text
+from tui_sync.tui.estimate import Pace
 from tui_sync.tui.widgets.lines import Line, Painted
 from tui_sync.tui.widgets.tree import TONES
 
@@ -49,22 +50,30 @@ def delete_words(to: DeleteTo) -> str:
 
 
 class PlanSummary(Painted):
-    """Counts and sizes on the left, how it will be done on the right. Four lines."""
+    """Counts and sizes on the left, how it will be done on the right, how long it may take. Five lines."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *TONES.values(),
         "sum--number",
         "sum--words",
         "sum--label",
+        "sum--bad",
     }
 
     def __init__(self) -> None:
         super().__init__()
         self._totals = Totals()
         self._plan: Plan | None = None
+        self._pace: Pace | None = None
+        self._free: int | None = None
 
     def show(self, plan: Plan, totals: Totals) -> None:
         self._plan, self._totals = plan, totals
+        self.refresh()
+
+    def learn(self, pace: Pace, free: int | None) -> None:
+        """What is known of earlier runs, and the bytes free on the target (None: unknown)."""
+        self._pace, self._free = pace, free
         self.refresh()
 
     def paint(self, width: int, height: int) -> list[Line]:
@@ -102,7 +111,30 @@ class PlanSummary(Painted):
                     Segment(text.shorten(fact, max(0, width - left - 12)), self.ink("sum--words")),
                 ]
             )
+        lines.append(self._outlook(width))
         return lines
+
+    def _outlook(self, width: int) -> Line:
+        """How long it may take, and how much room there is."""
+        plan, totals = self._plan, self._totals
+        if plan is None or self._pace is None:
+            return []
+        limit = plan.options.bandwidth_limit
+        took = estimate.seconds(totals, self._pace, limit) if totals.work else None
+        if took is None:
+            time = "no earlier run tells" if totals.work else "–"
+        else:
+            time = f"about {text.span(max(1.0, took))}"
+            if self._pace.bytes_per_s and totals.bytes:
+                time += f", at {text.speed(self._pace.bytes_per_s)} as in earlier runs"
+        free = "not known" if self._free is None else f"{text.size(self._free)} free on the target"
+        short = self._free is not None and totals.bytes > self._free
+        return [
+            Segment("   Time  ", self.ink("sum--label")),
+            Segment(time, self.ink("sum--words")),
+            Segment("   Room  ", self.ink("sum--label")),
+            Segment(("! " if short else "") + free, self.ink("sum--bad" if short else "sum--words")),
+        ]
 
 
 class RunSummary(Painted):
