@@ -16,8 +16,8 @@ from tui_sync.errors import ConnectionLost, StorageError, TimedOut
 
 _PIPE_SIZE = 1 << 20
 _LARGEST_READ = 512 << 10
-# POSIX promises 16 buffers for one call, Linux takes 1024.
-_BUFFERS = 512
+# POSIX promises that many buffers for one call.
+_BUFFERS = 16
 
 
 def pipe() -> tuple[int, int]:
@@ -51,12 +51,14 @@ class PipeChannel:
         self._closed = False
 
     def send(self, buffers: Sequence[Buffer], timeout: float) -> None:
+        if len(buffers) > _BUFFERS:
+            buffers = [b"".join(buffers)]
         views = deque(memoryview(buffer) for buffer in buffers if len(buffer))
         with self._send_lock:
             while views:
                 self._check()
                 try:
-                    sent = os.writev(self._writing, [views[at] for at in range(min(len(views), _BUFFERS))])
+                    sent = os.writev(self._writing, views)
                 except BlockingIOError:
                     self._wait_to_write(timeout)
                     continue

@@ -205,32 +205,30 @@ class SftpSession:
         A reply that nobody waits for is let go when it comes. ``deadline``: seconds of silence that are to be
         borne for this one, where that is more than the session's own.
         """
-        asked = Asked(request, doing, path, deadline)
-        return self._send_together([asked], _weight(request))[0]
+        weight = _weight(request)
+        return self._send_together([Asked(request, doing, path, deadline)], [weight], weight)[0]
 
     def send_many(self, several: Sequence[Asked]) -> deque[Reply]:
         """As ``send`` for each, with fewer calls of the channel; the replies in the same order."""
         replies: deque[Reply] = deque()
-        together: list[Asked] = []
-        size = weight = 0
-        for asked in several:
-            its_weight = _weight(asked.request)
-            its_size = _SMALL + its_weight
-            if together and size + its_size > _TOGETHER:
-                replies += self._send_together(together, weight)
-                together, size, weight = [], 0, 0
-            together.append(asked)
-            size += its_size
+        weights = [_weight(asked.request) for asked in several]
+        first = size = weight = 0
+        for index, its_weight in enumerate(weights):
+            if size and size + _SMALL + its_weight > _TOGETHER:
+                replies += self._send_together(several[first:index], weights[first:index], weight)
+                first, size, weight = index, 0, 0
+            size += _SMALL + its_weight
             weight += its_weight
-        if together:
-            replies += self._send_together(together, weight)
+        if size:
+            replies += self._send_together(several[first:], weights[first:], weight)
         return replies
 
-    def _send_together(self, several: Sequence[Asked], weight: int) -> list[Reply]:
+    def _send_together(self, several: Sequence[Asked], weights: Sequence[int], weight: int) -> list[Reply]:
         if weight:
             self._reserve(weight)
         replies = [
-            Reply(self, _weight(asked.request), asked.doing, asked.path, asked.deadline) for asked in several
+            Reply(self, its_weight, asked.doing, asked.path, asked.deadline)
+            for asked, its_weight in zip(several, weights, strict=True)
         ]
         with self._send_lock:
             with self._lock:
