@@ -178,6 +178,7 @@ class Session:
                 known=self.ledger.synced,
                 digests=self._digests(source, target) if options.compare is CompareBy.CHECKSUM else None,
                 sizes_comparable=how.identity,
+                times=self._times(source, target),
             )
             return self._store_plan(
                 options,
@@ -198,6 +199,20 @@ class Session:
             self._retry.call(lambda: digest(source, source_path, self._cancel), self._cancel),
             self._retry.call(lambda: digest(target, target_path, self._cancel), self._cancel),
         )
+
+    def _times(self, source: Reader, target: Reader) -> Callable[[Entry, Entry], tuple[Entry, Entry]] | None:
+        if source.features.lists_mtime and target.features.lists_mtime:
+            return None
+
+        def timed(reader: Reader, entry: Entry) -> Entry:
+            self._cancel.check()
+            if entry.mtime_ns is not None or reader.features.lists_mtime:
+                return entry
+            found = reader.stat(entry.path)
+            # One that was replaced since it was listed stays as it was: the run will find it has drifted.
+            return found if found.identity == entry.identity else entry
+
+        return lambda source_entry, target_entry: (timed(source, source_entry), timed(target, target_entry))
 
     def _store_plan(
         self,

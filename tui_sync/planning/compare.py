@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from tui_sync import names
-from tui_sync.errors import Cancelled, ConnectionLost, TuiSyncError
+from tui_sync.errors import Cancelled, ConnectionLost, NotFound, TuiSyncError
 from tui_sync.model import Change, ChangeKind, CompareBy, Entry, Kind, Synced
 from tui_sync.planning.scan import Scanned
 
 Known: TypeAlias = Callable[[str], Synced | None]
 Digests: TypeAlias = Callable[[str, str], tuple[str, str]]
+Times: TypeAlias = Callable[[Entry, Entry], tuple[Entry, Entry]]
 
-# Files whose content is read at once, and paths that wait in order behind the first of them.
+# Files whose content or time is asked for at once, and paths that wait in order behind the first of them.
 CHECKSUM_WORKERS = 4
+TIME_WORKERS = 16
 LOOK_AHEAD = 256
 
 _UNITS = (("day", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
@@ -33,6 +35,7 @@ def compare(
     known: Known,
     digests: Digests | None,
     sizes_comparable: bool = True,
+    times: Times | None = None,
 ) -> Iterator[Change]:
     """Every path of both sides exactly once, in the order of ``names.sort_key``.
 
@@ -40,11 +43,12 @@ def compare(
     that are the same. ``known`` tells what was last synced under a path. ``digests`` gives the content
     digests of a source path and a target path, called from other threads; it must end when the sync is
     cancelled. ``sizes_comparable`` is False where the content is transformed on its way: then neither sizes
-    nor digests are compared.
+    nor digests are compared. ``times`` fills in the times that listings did not show, at a request for each:
+    it is asked where nothing else can answer, from other threads, and ends as ``digests`` does.
 
     How two files are found equal:
 
-    - ``auto``: same size and same time;
+    - ``auto``: same size and same time, or same size and same ETag;
     - ``size``, ``mtime``: by that alone;
     - ``checksum``: same size and same digest, whatever the times say and the ledger knows.
 
@@ -59,7 +63,9 @@ def compare(
     if by is CompareBy.CHECKSUM and sizes_comparable:
         if digests is None:
             raise ValueError("comparing by checksum needs digests")
-        return _by_checksum(pairs, judge, digests)
+        return _ahead(pairs, judge.without_reading, _ByChecksum(judge, digests), CHECKSUM_WORKERS)
+    if times is not None:
+        return _ahead(pairs, judge.without_times, _ByTime(judge, times), TIME_WORKERS)
     return (pair if isinstance(pair, Change) else judge.files(*pair) for pair in pairs)
 
 
@@ -224,15 +230,37 @@ class _Judge:
 
     def files(self, source: Entry, target: Entry, path: str) -> Change:
         """By size and time, as far as they are asked for, and what the ledger knows."""
+        return self._equal(source, target, path) or self.differing(source, target, path)
+
+    def without_times(self, source: Entry, target: Entry, path: str) -> Change | None:
+        """As ``files``, but None where only a time that is not known yet can answer."""
+        equal = self._equal(source, target, path)
+        if equal is not None:
+            return equal
+        if self._same_size(source, target) and self._times and _delta(source, target) is None:
+            return None
+        return self.differing(source, target, path)
+
+    def without_reading(self, source: Entry, target: Entry, path: str) -> Change | None:
+        """What can be said of two files without their content; None where that has to be compared."""
+        if source.size != target.size:
+            return self.differing(source, target, path)
+        return None if source.size else Change(path, ChangeKind.EQUAL, "both empty", source, target)
+
+    def _equal(self, source: Entry, target: Entry, path: str) -> Change | None:
         delta = _delta(source, target)
-        same_size = not self._sizes or source.size == target.size
         same_time = not self._times or (delta is not None and abs(delta) < self._precision_ns)
-        if same_size and same_time:
+        if self._same_size(source, target) and same_time:
             return Change(path, ChangeKind.EQUAL, self._why_equal(), source, target)
+        if self._sizes and source.size == target.size and source.etag and source.etag == target.etag:
+            return Change(path, ChangeKind.EQUAL, "same size and ETag", source, target)
         synced = self._known(path)
         if synced is not None and (synced.source, synced.target) == (source.identity, target.identity):
             return Change(path, ChangeKind.EQUAL, "as last synced", source, target)
-        return self.differing(source, target, path)
+        return None
+
+    def _same_size(self, source: Entry, target: Entry) -> bool:
+        return not self._sizes or source.size == target.size
 
     def differing(self, source: Entry, target: Entry, path: str, also: str = "") -> Change:
         """The change of two files that are not, or cannot be shown to be, the same."""
@@ -279,49 +307,74 @@ def _span(ns: int) -> str:
     return "less than 1 s"
 
 
-def _by_checksum(pairs: Iterable[Change | _Files], judge: _Judge, digests: Digests) -> Iterator[Change]:
-    """Changes in order, while a few threads read the files of the same size that come next."""
-    ahead: deque[Change | tuple[_Files, Future[tuple[str, str]]]] = deque()
-    pool = ThreadPoolExecutor(CHECKSUM_WORKERS, thread_name_prefix="checksum")
+class _ByChecksum:
+    """Compares two files of the same size by their content."""
+
+    def __init__(self, judge: _Judge, digests: Digests) -> None:
+        self._judge = judge
+        self._digests = digests
+
+    def __call__(self, source: Entry, target: Entry, path: str) -> Change:
+        try:
+            one, other = self._digests(source.path, target.path)
+        except (Cancelled, ConnectionLost):
+            raise
+        except TuiSyncError as error:
+            return Change(path, ChangeKind.ERROR, f"not compared: {error}", source, target)
+        if one == other:
+            return Change(path, ChangeKind.EQUAL, "same checksum", source, target)
+        return self._judge.differing(source, target, path, also="same size, other checksum")
+
+
+class _ByTime:
+    """Compares two files once the times are there that their listings did not show."""
+
+    def __init__(self, judge: _Judge, times: Times) -> None:
+        self._judge = judge
+        self._times = times
+
+    def __call__(self, source: Entry, target: Entry, path: str) -> Change:
+        try:
+            timed = self._times(source, target)
+        except NotFound:
+            # Gone since it was listed, which is the run's to find out.
+            return self._judge.files(source, target, path)
+        except (Cancelled, ConnectionLost):
+            raise
+        except TuiSyncError as error:
+            return Change(path, ChangeKind.ERROR, f"not compared: {error}", source, target)
+        return self._judge.files(*timed, path)
+
+
+def _ahead(
+    pairs: Iterable[Change | _Files],
+    at_once: Callable[[Entry, Entry, str], Change | None],
+    later: Callable[[Entry, Entry, str], Change],
+    workers: int,
+) -> Iterator[Change]:
+    """Changes in order, while a few threads see to the files that come next and need it."""
+    ahead: deque[Change | Future[Change]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="compare")
     running = 0
     try:
         for pair in pairs:
             if isinstance(pair, Change):
                 ahead.append(pair)
             else:
-                source, target, path = pair
-                if source.size != target.size:
-                    ahead.append(judge.differing(source, target, path))
-                elif not source.size:
-                    ahead.append(Change(path, ChangeKind.EQUAL, "both empty", source, target))
-                else:
-                    ahead.append((pair, pool.submit(digests, source.path, target.path)))
-                    running += 1
+                change = at_once(*pair)
+                running += change is None
+                ahead.append(pool.submit(later, *pair) if change is None else change)
             while ahead and (
                 isinstance(ahead[0], Change)
                 or len(ahead) >= LOOK_AHEAD
-                or running > 2 * CHECKSUM_WORKERS
-                or ahead[0][1].done()
+                or running > 2 * workers
+                or ahead[0].done()
             ):
-                running -= not isinstance(ahead[0], Change)
-                yield _settled(ahead.popleft(), judge)
-        while ahead:
-            yield _settled(ahead.popleft(), judge)
+                head = ahead.popleft()
+                running -= not isinstance(head, Change)
+                yield head if isinstance(head, Change) else head.result()
+        for head in ahead:
+            yield head if isinstance(head, Change) else head.result()
     finally:
         # What is being read ends by the digests' own cancel token, or by its connector's close.
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _settled(head: Change | tuple[_Files, Future[tuple[str, str]]], judge: _Judge) -> Change:
-    if isinstance(head, Change):
-        return head
-    (source, target, path), future = head
-    try:
-        one, other = future.result()
-    except (Cancelled, ConnectionLost):
-        raise
-    except TuiSyncError as error:
-        return Change(path, ChangeKind.ERROR, f"not compared: {error}", source, target)
-    if one == other:
-        return Change(path, ChangeKind.EQUAL, "same checksum", source, target)
-    return judge.differing(source, target, path, also="same size, other checksum")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tui_sync import names
 from tui_sync.cancel import CancelToken
-from tui_sync.connectors.base import Listed, Reader
+from tui_sync.connectors.base import Listed, Reader, ReadsAhead
 from tui_sync.errors import ConnectionLost, StorageError, UnsafeName
 from tui_sync.model import Entry, Kind
 from tui_sync.planning.filters import Filters
@@ -71,6 +71,8 @@ def scan(
     are left out. A name that must not be used, or that a listing holds twice, comes as a Scanned with an
     error. Raises what listing the root raises, ConnectionLost from any listing, and Cancelled.
     """
+    if isinstance(reader, ReadsAhead):
+        reader = reader.for_walk()
     walk = _Walk(reader, filters, cancel, counters or ScanCounters(), workers, rename)
     try:
         yield from walk.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -91,6 +92,9 @@ class Copier:
             raise Vanished("the source is gone since the plan was made") from None
         with download:
             preconditions.check_source(planned, download.entry, "since the plan was made")
+            if planned.mtime_ns is None:
+                # Not every listing shows times; the open file does.
+                planned = dataclasses.replace(planned, mtime_ns=download.entry.mtime_ns)
             upload = self._begin(item, planned, download)
             try:
                 copied = self._fill(item, planned, download, upload, slot)
@@ -120,7 +124,8 @@ class Copier:
             self._send(item, planned, download, upload, slot, digest)
         else:
             size = self._send_transformed(download, planned.size, upload, slot, digest)
-        self._check_source_unchanged(planned, download)
+        if not download.one_version:
+            self._check_source_unchanged(planned, download)
         slot.phase = "verify"
         staged = upload.finish()
         if staged.size != size:
@@ -137,7 +142,8 @@ class Copier:
         slot.phase = "publish"
         self._cancel.check()
         slot.check()
-        return Copied(self._publish(item, upload, staged), size, reached)
+        entry = self._publish(item, upload, staged)
+        return Copied(entry, size, verify.with_storage(reached, self._target.features))
 
     def _send(
         self,

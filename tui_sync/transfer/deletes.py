@@ -32,7 +32,7 @@ class Deleter:
             preconditions.check_target(self._target, item.path, item.target)
             self._remove(item)
         except (Vanished, NotFound):
-            if item.path not in self._unanswered:
+            if item.path not in self._unanswered and not self._goes_by_itself(item):
                 raise
             if item.entry_kind is Kind.DIRECTORY:
                 self._keep_folder(item)
@@ -50,6 +50,10 @@ class Deleter:
             self._writer.rename(item.path, f"{self._root}/{item.path}")
         else:
             self._writer.remove_file(item.path)
+
+    def _goes_by_itself(self, item: Item) -> bool:
+        """A folder that is gone with its last file, where storage knows folders by their files alone."""
+        return item.entry_kind is Kind.DIRECTORY and not self._target.features.directories
 
     def _keep_folder(self, item: Item) -> None:
         if self._to is DeleteTo.TRASH:

@@ -123,7 +123,8 @@ class Packer:
                     item.path,
                     names.temporary(item.path, self._tag),
                     found.data,
-                    entry.mtime_ns,
+                    # Not every listing shows times; the file that was read does.
+                    found.before.mtime_ns if entry.mtime_ns is None else entry.mtime_ns,
                     entry.mode,
                     replace=item.action is Action.UPDATE,
                 )
@@ -191,7 +192,11 @@ class Packer:
             elif isinstance(entry, TuiSyncError):
                 file.result = entry
             else:
-                file.result = Copied(entry, len(file.parcel.data), file.reached)
+                file.result = self._copied(file, entry)
+
+    def _copied(self, file: _File, entry: Entry) -> Copied:
+        reached = verify.with_storage(file.reached, self._target.features)
+        return Copied(entry, len(file.parcel.data), reached)
 
     def _find_published(self, files: Sequence[_File]) -> None:
         """Which files got their final name although the answer was lost."""
@@ -199,7 +204,7 @@ class Packer:
             files, self._target.stat_many([file.item.path for file in files]), strict=True
         ):
             if isinstance(entry, Entry) and preconditions.is_published(file.item, file.staged, entry):
-                file.result = Copied(entry, len(file.parcel.data), file.reached)
+                file.result = self._copied(file, entry)
 
 
 def _as_planned(planned: Entry, found: Fetched) -> bool:

@@ -17,12 +17,20 @@ def needs_digest(wanted: Verify) -> bool:
 def level(wish: Verify, target: Features) -> Verify:
     """The level to verify at: ``auto`` takes the strongest that costs no further transfer; ``checksum``
     becomes ``readback``, which is stronger, where the target computes no digest."""
+    if target.checks_uploads:
+        # The storage does it, and shows nothing of what is not published yet.
+        return Verify.SIZE
     own = ALGORITHM in target.checksums
     if wish is Verify.AUTO:
         return Verify.CHECKSUM if own else Verify.SIZE
     if wish is Verify.CHECKSUM and not own:
         return Verify.READBACK
     return wish
+
+
+def with_storage(reached: Verify, target: Features) -> Verify:
+    """The level a file has reached that was published by a storage that may have checked it too."""
+    return Verify.CHECKSUM if target.checks_uploads and reached is Verify.SIZE else reached
 
 
 def check(

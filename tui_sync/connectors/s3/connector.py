@@ -322,7 +322,12 @@ class S3Writer:
         if found.kind is Kind.DIRECTORY:
             raise NotSupported(f"“{printable(old)}” is a folder, and S3 cannot rename those")
         self._store.need_folder(parent(new))
-        self._copy(old, new, found.mtime_ns, replace=False)
+        try:
+            self._copy(old, new, found.mtime_ns, replace=False)
+        except AlreadyExists:
+            # The copy of an earlier attempt that got no further loses nothing.
+            if self._reader.stat(new).identity != found.identity:
+                raise
         now = self._reader.stat(old)
         if now.etag != found.etag:
             raise Drifted(
