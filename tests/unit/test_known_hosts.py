@@ -58,8 +58,9 @@ def test_markers(tmp_path: Path) -> None:
     file.write_text(
         f"@revoked host ssh-ed25519 {KEY}\n@cert-authority host ssh-ed25519 {KEY}\n@new host a {KEY}\n"
     )
-    [record] = known_hosts.lookup([file], "host")
-    assert record == known_hosts.Record(file, 1, "ssh-ed25519", b"the key", True)
+    revoked, authority = known_hosts.lookup([file], "host")
+    assert revoked == known_hosts.Record(file, 1, "ssh-ed25519", b"the key", revoked=True)
+    assert authority == known_hosts.Record(file, 2, "ssh-ed25519", b"the key", authority=True)
 
 
 def test_missing_files_hold_nothing_and_unreadable_ones_are_an_error(tmp_path: Path) -> None:
