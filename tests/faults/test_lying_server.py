@@ -176,6 +176,50 @@ def test_hostile_names_in_a_listing_lead_nowhere(pair: Pair, side: str) -> None:
             assert "\0" not in asked.path, asked
 
 
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_folder_that_may_be_listed_but_not_entered_is_not_taken_for_empty(pair: Pair, side: str) -> None:
+    """OpenSSH leaves out of a listing what it cannot look at, which is all, and says no word."""
+    put(pair.ours / "dark/kept", b"kept")
+    put(pair.ours / "light", b"light")
+    put(pair.theirs / "dark/kept", b"kept")
+    put(pair.theirs / "dark/extra", b"extra")
+
+    def lie(asked: Asked, _request: wire.Request, honest: Honest) -> wire.Response:
+        answer = honest()
+        if asked.name == "ReadDir" and asked.path == "/tree/dark" and isinstance(answer, wire.Name):
+            return wire.Status(StatusCode.EOF, "End of file")
+        if asked.path.startswith("/tree/dark/"):
+            return wire.Status(StatusCode.PERMISSION_DENIED, "Permission denied")
+        return answer
+
+    getattr(pair, side).lie = lie
+    before = tree(pair.theirs)
+    ran = pair.sync(SyncOptions(mode=Mode.MIRROR))
+    assert ran.code == 23, ran.err
+    assert "may not be looked at" in ran.items["dark"]["reason"]
+    assert tree(pair.theirs) == {**before, "light": b"light"}
+
+
+@pytest.mark.parametrize("dotted", [True, False])
+def test_a_server_that_lists_itself_nowhere_lists_empty_folders_as_such(pair: Pair, dotted: bool) -> None:
+    put(pair.ours / "file", b"file")
+    (pair.ours / "empty").mkdir()
+    put(pair.theirs / "file", b"file")
+    put(pair.theirs / "empty/extra", b"extra")
+
+    def lie(asked: Asked, request: wire.Request, honest: Honest) -> wire.Response:
+        answer = honest()
+        if asked.name == "ReadDir" and isinstance(answer, wire.Name):
+            return wire.Name(tuple(entry for entry in answer.entries if entry.name not in (".", "..")))
+        if not dotted and asked.path.endswith("/."):
+            return wire.Status(StatusCode.NO_SUCH_FILE, "No such file")
+        return answer
+
+    pair.source.lie = pair.target.lie = lie
+    assert pair.sync(SyncOptions(mode=Mode.MIRROR)).code == 0
+    assert tree(pair.theirs) == tree(pair.ours)
+
+
 def test_short_reads_lose_nothing(pair: Pair) -> None:
     fill(pair)
     dice = random.Random(5)

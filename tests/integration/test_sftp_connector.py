@@ -476,3 +476,22 @@ def test_a_missing_root_is_found_out_by_its_first_use(sshd: Sshd, root: Path) ->
     with pytest.raises(NotFound):
         connector.writer().make_dir("", mode=None)
     connector.close()
+
+
+def test_a_folder_whose_names_do_not_fit_into_the_servers_paths_is_not_listed_in_part(
+    connector: Connector, root: Path
+) -> None:
+    """OpenSSH leaves out names that make a path longer than it can look at."""
+    path = ""
+    folder = os.open(root, os.O_RDONLY)
+    while len(f"{root}/{path}") < 3_950:
+        name = "n" * (200 if len(f"{root}/{path}") < 3_600 else 50)
+        os.mkdir(name, dir_fd=folder)
+        above, folder = folder, os.open(name, os.O_RDONLY, dir_fd=folder)
+        os.close(above)
+        path = f"{path}/{name}" if path else name
+    os.close(os.open("leaf" * 50, os.O_CREAT, dir_fd=folder))
+    os.close(folder)
+    with pytest.raises(StorageError, match="too long to be listed in full"):
+        connector.reader().list_dir(path)
+    assert len(connector.reader().list_dir("")) == 1

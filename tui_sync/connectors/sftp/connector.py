@@ -39,6 +39,9 @@ from tui_sync.model import Entry, Kind
 from tui_sync.names import printable
 
 _READ_AHEAD = 3
+# sftp-server joins the folder and a name into a buffer of this size, and leaves out what does not fit.
+_LONGEST_PATH = 4096
+_LONGEST_NAME = 255
 _LINKS_AHEAD = 64
 
 
@@ -170,19 +173,41 @@ class SftpReader:
 
 
 def _read_dir(session: SftpSession, handle: bytes, full: str) -> list[Listed]:
+    """All the children. Raises StorageError where the server may have kept some to itself: OpenSSH's answers
+    a listing without the names that it cannot look at, and says no word of that."""
+    if len(full.encode("utf-8", "surrogateescape")) + 1 + _LONGEST_NAME >= _LONGEST_PATH:
+        raise StorageError(f"the path “{printable(full)}” is too long to be listed in full")
     children: list[Listed] = []
+    sees_itself = False
     asked: deque[Reply] = deque()
     while True:
         while len(asked) < _READ_AHEAD:
             asked.append(session.send(wire.ReadDir(handle), "list", full))
         names = asked.popleft().names()
         if not names:
-            return children
+            break
+        sees_itself = sees_itself or any(entry.name == "." for entry in names)
         children += [
             listed(entry.name, entry.attributes, entry.long_name)
             for entry in names
             if entry.name not in (".", "..")
         ]
+    if not sees_itself:
+        _look_inside(session, full)
+    return children
+
+
+def _look_inside(session: SftpSession, full: str) -> None:
+    """Raise where nothing in the folder can be looked at."""
+    try:
+        session.send(wire.Lstat(f"{full.rstrip('/')}/."), "list", full).attributes()
+    except PermissionDenied:
+        raise PermissionDenied(
+            f"cannot list “{printable(full)}” in full: what is in it may not be looked at"
+        ) from None
+    except NotFound:
+        # Where the folder itself is there, its server is one that knows no “.”: no other says that.
+        session.send(wire.Lstat(full), "list", full).attributes()
 
 
 def _read_links(session: SftpSession, full: str, children: list[Listed]) -> list[Listed]:
