@@ -72,7 +72,7 @@ def _serve(target: int, rtt_s: float, told: Connection) -> None:
         for end in list(flows):
             out, into = flows[end]
             if out.ended and into.ended and not out.held and not into.held:
-                selector.unregister(end)
+                _register(selector, end, 0)
                 end.close()
                 del flows[end]
                 continue
