@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Generator
+import time
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from tui_sync.transfer.steady import SteadyReader
 from tui_sync.transfer.transform import transform
 
 _BATCH = 1000
+_SHOWN_AFTER_S = 0.3
 _LOGIN_ATTEMPTS = 3
 
 
@@ -125,18 +127,24 @@ class Session:
             outcome.item.path for outcome in self.ledger.outcomes(newest[0].run_id, statuses=statuses)
         )
 
-    def make_plan(self, *, keep_equal: bool = False, only: Collection[str] | None = None) -> Plan:
+    def make_plan(
+        self,
+        *,
+        keep_equal: bool = False,
+        only: Collection[str] | None = None,
+        watch: Callable[[Sequence[Item]], None] | None = None,
+    ) -> Plan:
         """Scan both sides, compare, and store the plan. Writes nothing to either side.
 
         With ``keep_equal`` unchanged and excluded paths are stored too, for a face that shows whole trees.
         With ``only`` the plan holds no other paths than these and the folders they need; guards still see
-        the whole.
+        the whole. ``watch`` is called with the items as they come, some at a time.
         """
         self.connect()
         self.progress = PlanProgress()
         self.progress.phase = "scanning"
         try:
-            return self._scan_and_plan(self.source_reader(), self.target_reader(), keep_equal, only)
+            return self._scan_and_plan(self.source_reader(), self.target_reader(), keep_equal, only, watch)
         except TuiSyncError:
             self._cancel.check()
             raise
@@ -144,7 +152,12 @@ class Session:
             self.progress.phase = "done"
 
     def _scan_and_plan(
-        self, source: Reader, target: Reader, keep_equal: bool, only: Collection[str] | None
+        self,
+        source: Reader,
+        target: Reader,
+        keep_equal: bool,
+        only: Collection[str] | None,
+        watch: Callable[[Sequence[Item]], None] | None,
     ) -> Plan:
         options = self.profile.options
         how = transform(options.transform)
@@ -183,6 +196,7 @@ class Session:
             return self._store_plan(
                 options,
                 only,
+                watch,
                 lambda add: planner.build(
                     changes,
                     options,
@@ -218,10 +232,12 @@ class Session:
         self,
         options: SyncOptions,
         only: Collection[str] | None,
+        watch: Callable[[Sequence[Item]], None] | None,
         build: Callable[[Callable[[Item], None]], planner.PlanDraft],
     ) -> Plan:
         plan_id = self.ledger.new_plan(self.profile.source.url, self.profile.target.url, options)
         waiting: list[Item] = []
+        due = time.monotonic() + _SHOWN_AFTER_S
         needed = {folder for path in only or () for folder in ancestors(path)}
 
         def add(item: Item) -> None:
@@ -230,12 +246,19 @@ class Session:
             if only is not None and item.path not in only and not for_another:
                 return
             waiting.append(item)
-            if len(waiting) >= _BATCH:
-                self.ledger.add_items(plan_id, waiting)
-                waiting.clear()
+            if len(waiting) >= _BATCH or (watch is not None and time.monotonic() >= due):
+                store()
+
+        def store() -> None:
+            nonlocal due
+            self.ledger.add_items(plan_id, waiting)
+            if watch is not None:
+                watch(waiting)
+            waiting.clear()
+            due = time.monotonic() + _SHOWN_AFTER_S
 
         draft = build(add)
-        self.ledger.add_items(plan_id, waiting)
+        store()
         plan = self.ledger.finish_plan(plan_id, draft.totals, draft.guards)
         if only is None:
             return plan

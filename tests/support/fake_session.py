@@ -282,6 +282,7 @@ class FakeSession:
         )
         self.items = list(sample_items() if items is None else items)
         self.guards = tuple(guards)
+        self.early: list[Item] = []
         self.go = threading.Event()
         self.go.set()
         self.error: Exception | None = None
@@ -299,8 +300,16 @@ class FakeSession:
         if self.error is not None:
             raise self.error
 
-    def make_plan(self, *, keep_equal: bool = False, only: Collection[str] | None = None) -> Plan:
+    def make_plan(
+        self,
+        *,
+        keep_equal: bool = False,
+        only: Collection[str] | None = None,
+        watch: Callable[[Sequence[Item]], None] | None = None,
+    ) -> Plan:
         self.connect()
+        if watch is not None:
+            watch(self.early)
         assert self.go.wait(30)
         if self._cancelled:
             raise Cancelled("stopped before the end")
@@ -310,6 +319,8 @@ class FakeSession:
         kept = [item for item in self.items if keep_equal or item.action is not Action.SKIP]
         kept = [item for item in kept if only is None or item.path in only]
         self.ledger.add_items(plan_id, kept)
+        if watch is not None:
+            watch([item for item in kept if item not in self.early])
         self.progress.phase = "done"
         return self.ledger.finish_plan(plan_id, totals_of(kept), self.guards)
 

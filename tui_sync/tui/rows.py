@@ -1,20 +1,25 @@
 """The items of one plan as the rows of two aligned trees: compact columns, folding, filtering, aggregation.
 
 No Textual in here. Rows are numbered in plan order, which is preorder: the rows below row ``i`` are
-``i + 1 … ends[i] - 1``. Folders carry sums over everything below them.
+``i + 1 … ends[i] - 1``. Folders carry sums over everything below them. Rows may be added on one thread while
+another one draws those that are there.
 """
 
 from __future__ import annotations
 
+import threading
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from tui_sync.model import GLYPHS, Action, ChangeKind, Item, Kind
 from tui_sync.names import printable
+from tui_sync.tui.columns import Names, Search, both, picking, rows_of
 
 NO_TIME = -(2**63)
+_LARGEST = 2**63 - 1
 KINDS = tuple(Kind)
 CHANGES = tuple(ChangeKind)
 ACTIONS = tuple(Action)
@@ -23,18 +28,74 @@ _KIND_CODE = {kind: code for code, kind in enumerate(KINDS, 1)}
 _CHANGE_CODE = {kind: code for code, kind in enumerate(CHANGES)}
 _ACTION_CODE = {action: code for code, action in enumerate(ACTIONS)}
 _DIRECTORY = _KIND_CODE[Kind.DIRECTORY]
+_FILE = _KIND_CODE[Kind.FILE]
 _EQUAL = _CHANGE_CODE[ChangeKind.EQUAL]
 _EXCLUDED = _CHANGE_CODE[ChangeKind.EXCLUDED]
 _EXTRA = _CHANGE_CODE[ChangeKind.EXTRA]
 _SKIP = _ACTION_CODE[Action.SKIP]
-_CREATE = _ACTION_CODE[Action.CREATE]
-_UPDATE = _ACTION_CODE[Action.UPDATE]
 _DELETE = _ACTION_CODE[Action.DELETE]
 _QUIET = (_EQUAL, _EXCLUDED)
 _CONFLICTS = tuple(
     _CHANGE_CODE[kind] for kind in (ChangeKind.TYPE_CHANGED, ChangeKind.ERROR, ChangeKind.TARGET_NEWER)
 )
 CHANGED_INSIDE = GLYPHS[ChangeKind.MODIFIED]
+
+# What becomes of a row: nothing, its action, nothing for a reason that wants a look, or nothing by choice.
+_STILL, _CREATES, _UPDATES, _DELETES, _MAKES, _CONFLICT, _OUT = range(7)
+_WORK = (_CREATES, _UPDATES, _DELETES, _MAKES)
+_DOES = {
+    _ACTION_CODE[Action.CREATE]: _CREATES,
+    _ACTION_CODE[Action.UPDATE]: _UPDATES,
+    _ACTION_CODE[Action.DELETE]: _DELETES,
+    _ACTION_CODE[Action.MKDIR]: _MAKES,
+}
+_TAKEN_OUT = bytes(_OUT if code in _WORK else code for code in range(256))
+
+
+class Only(StrEnum):
+    """Which rows to show, by what becomes of them."""
+
+    ALL = "all"
+    CREATE = "to create"
+    UPDATE = "to replace"
+    DELETE = "to delete"
+    CONFLICT = "conflicts"
+    OUT = "taken out"
+
+
+_ONLY: dict[Only, tuple[int, ...]] = {
+    Only.CREATE: (_CREATES, _MAKES),
+    Only.UPDATE: (_UPDATES,),
+    Only.DELETE: (_DELETES,),
+    Only.CONFLICT: (_CONFLICT,),
+    Only.OUT: (_OUT,),
+}
+
+
+class Order(StrEnum):
+    """How the rows of a folder are sorted."""
+
+    NAME = "name"
+    SIZE = "size"
+    CHANGE = "change"
+
+
+# The order of changes: what wants a look first.
+_RANK = {
+    _CHANGE_CODE[kind]: rank
+    for rank, kind in enumerate(
+        (
+            ChangeKind.ERROR,
+            ChangeKind.TYPE_CHANGED,
+            ChangeKind.TARGET_NEWER,
+            ChangeKind.EXTRA,
+            ChangeKind.MODIFIED,
+            ChangeKind.NEW,
+            ChangeKind.EXCLUDED,
+            ChangeKind.EQUAL,
+        )
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +115,9 @@ class Counts:
 class Rows:
     """All rows of a plan, and which of them are visible."""
 
-    def __init__(self, items: Iterable[Item] = ()) -> None:
-        self.names: list[str] = []
+    def __init__(self, items: Iterable[Item] = (), *, growing: bool = False) -> None:
+        """``growing``: more are to come by ``add``, the last of them followed by ``finish``."""
+        self.names = Names()
         self.parents = array("i")
         self.depths = array("H")
         self.ends = array("i")
@@ -69,139 +131,160 @@ class Rows:
         self.source_times = array("q")
         self.target_times = array("q")
         self.root: Item | None = None
-        self._load(items)
-        length = len(self.names)
-        self.changes = array("i", bytes(4 * length))
-        self._create = array("i", bytes(4 * length))
-        self._update = array("i", bytes(4 * length))
-        self._delete = array("i", bytes(4 * length))
-        self._conflict = array("i", bytes(4 * length))
-        self._out = array("i", bytes(4 * length))
-        self._aggregate()
-        self._folded = bytearray(length)
-        self._search: list[str] | None = None
+        self.growing = True
+        self._folders = array("i")
+        self._state = bytearray()
+        self._folded = bytearray()
+        self._search = Search()
+        self._stack: list[tuple[str, int]] = []
+        self._lock = threading.RLock()
+        self._hits: bytearray | None = None
         self._shown: bytearray | None = None
-        self.first_match = -1
         self._folded_before: bytearray | None = None
+        self.first_match = -1
         self.filter = ""
+        self.only = Only.ALL
+        self.order = Order.NAME
         self.hide_equal = False
         self.visible = array("i")
-        self.fold_unchanged()
+        self.add(items)
+        if not growing:
+            self.finish()
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.parents)
 
-    def _load(self, items: Iterable[Item]) -> None:
-        stack: list[tuple[str, int]] = []
-        for item in items:
-            path = item.path
-            if not path:
-                self.root = item
-                continue
-            folder, _, name = path.rpartition("/")
-            while stack and stack[-1][0] != folder:
-                if folder.startswith(stack[-1][0] + "/"):
-                    break
-                self.ends[stack.pop()[1]] = len(self.names)
-            if folder and (not stack or stack[-1][0] != folder):
-                self._fill_in(folder, stack)
-            source, target = item.source, item.target
-            self._append(
-                name,
-                stack[-1][1] if stack else -1,
-                _CHANGE_CODE[item.kind],
-                _ACTION_CODE[item.action],
-                item.included,
-                (_KIND_CODE[source.kind], source.size, source.mtime_ns) if source else (0, 0, None),
-                (_KIND_CODE[target.kind], target.size, target.mtime_ns) if target else (0, 0, None),
-            )
-            stack.append((path, len(self.names) - 1))
-        while stack:
-            self.ends[stack.pop()[1]] = len(self.names)
+    def add(self, items: Iterable[Item]) -> None:
+        """Rows for items in plan order; a directory may come after what is in it."""
+        with self._lock:
+            for item in items:
+                self._add(item)
+            # As far as is known by now, the folders that are open end here.
+            for _, row in self._stack:
+                self.ends[row] = len(self.parents)
 
-    def _fill_in(self, folder: str, stack: list[tuple[str, int]]) -> None:
-        """Rows for ancestors that are no items themselves."""
-        have = stack[-1][0] + "/" if stack else ""
+    def finish(self) -> None:
+        """There are no more."""
+        with self._lock:
+            while self._stack:
+                self._close()
+            self.growing = False
+            self._match()
+
+    def _add(self, item: Item) -> None:
+        path = item.path
+        if not path:
+            self.root = item
+            return
+        folder, _, name = path.rpartition("/")
+        stack = self._stack
+        while stack and stack[-1][0] != folder:
+            top = stack[-1][0]
+            if top == path:
+                self._settle(stack[-1][1], item)
+                return
+            if folder.startswith(f"{top}/"):
+                break
+            self._close()
+        if folder and (not stack or stack[-1][0] != folder):
+            self._fill_in(folder)
+        row = self._append(name)
+        self._settle(row, item)
+        if _DIRECTORY in (self.source_kinds[row], self.target_kinds[row]):
+            self._open(path, row)
+        elif stack:
+            self._sum(row, stack[-1][1])
+
+    def _fill_in(self, folder: str) -> None:
+        """Rows for the ancestors of an item that are not there yet; they may come later, or be none."""
+        stack = self._stack
+        have = f"{stack[-1][0]}/" if stack else ""
         path = have
         for name in folder[len(have) :].split("/"):
             path += name
-            both = (_DIRECTORY, 0, None)
-            self._append(name, stack[-1][1] if stack else -1, _EQUAL, _SKIP, True, both, both)
-            stack.append((path, len(self.names) - 1))
+            row = self._append(name)
+            self.source_kinds[row] = self.target_kinds[row] = _DIRECTORY
+            self._open(path, row)
             path += "/"
 
-    def _append(
-        self,
-        name: str,
-        parent: int,
-        kind: int,
-        action: int,
-        included: bool,
-        source: tuple[int, int, int | None],
-        target: tuple[int, int, int | None],
-    ) -> None:
+    def _append(self, name: str) -> int:
+        row = len(self.parents)
+        parent = self._stack[-1][1] if self._stack else -1
         self.names.append(name)
-        self.parents.append(parent)
+        self._search.append(name)
         self.depths.append(min(65_535, self.depths[parent] + 1) if parent >= 0 else 0)
-        self.ends.append(len(self.names))
-        self.kinds.append(kind)
-        self.actions.append(action)
-        self.included.append(included)
-        for (code, size, mtime), kinds, sizes, times in (
-            (source, self.source_kinds, self.source_sizes, self.source_times),
-            (target, self.target_kinds, self.target_sizes, self.target_times),
+        self.ends.append(row + 1)
+        self.kinds.append(_EQUAL)
+        self.actions.append(_SKIP)
+        self.included.append(1)
+        self.source_kinds.append(0)
+        self.target_kinds.append(0)
+        self.source_sizes.append(0)
+        self.target_sizes.append(0)
+        self.source_times.append(NO_TIME)
+        self.target_times.append(NO_TIME)
+        self._state.append(_STILL)
+        self._folded.append(0)
+        # Last, as the number of rows is told by it.
+        self.parents.append(parent)
+        return row
+
+    def _settle(self, row: int, item: Item) -> None:
+        """Put an item's own values into its row."""
+        self.kinds[row] = _CHANGE_CODE[item.kind]
+        self.actions[row] = _ACTION_CODE[item.action]
+        self.included[row] = item.included
+        for entry, kinds, sizes, times in (
+            (item.source, self.source_kinds, self.source_sizes, self.source_times),
+            (item.target, self.target_kinds, self.target_sizes, self.target_times),
         ):
-            kinds.append(code)
-            sizes.append(size if code != _DIRECTORY and 0 <= size < 2**63 else 0)
-            times.append(mtime if mtime is not None and NO_TIME < mtime < 2**63 else NO_TIME)
-
-    def _aggregate(self) -> None:
-        """Sum every row into its parent, from the last row up: children before their parent."""
-        parents, sources, targets, changes = self.parents, self.source_sizes, self.target_sizes, self.changes
-        kinds = self.kinds
-        for row in range(len(self.names) - 1, -1, -1):
-            if kinds[row] not in _QUIET:
-                changes[row] += 1
-            parent = parents[row]
-            if parent >= 0:
-                if self.source_kinds[parent] in (0, _DIRECTORY):
-                    sources[parent] += sources[row]
-                if self.target_kinds[parent] in (0, _DIRECTORY):
-                    targets[parent] += targets[row]
-                changes[parent] += changes[row]
-        self._count(0, len(self.names))
-
-    def _count(self, start: int, end: int) -> None:
-        """Recount rows ``start`` to ``end`` (a whole subtree, or all) and sum them up within."""
-        columns = (self._create, self._update, self._delete, self._conflict, self._out)
-        for column in columns:
-            column[start:end] = array("i", bytes(4 * (end - start)))
-        actions, kinds, included, parents = self.actions, self.kinds, self.included, self.parents
-        create, update, delete, conflict, out = columns
-        for row in range(end - 1, start - 1, -1):
-            if kinds[row] == _EQUAL and self.ends[row] == row + 1:
+            kinds[row] = 0 if entry is None else _KIND_CODE[entry.kind]
+            if entry is None:
                 continue
-            action = actions[row]
-            if action == _SKIP:
-                conflict[row] += kinds[row] in _CONFLICTS
-            elif not included[row]:
-                out[row] += 1
-            elif action == _CREATE:
-                create[row] += 1
-            elif action == _UPDATE:
-                update[row] += 1
-            elif action == _DELETE:
-                delete[row] += 1
-            parent = parents[row]
-            if parent >= start:
-                for column in columns:
-                    if column[row]:
-                        column[parent] += column[row]
+            if entry.kind is not Kind.DIRECTORY:
+                sizes[row] = entry.size if 0 <= entry.size <= _LARGEST else 0
+            if entry.mtime_ns is not None and NO_TIME < entry.mtime_ns <= _LARGEST:
+                times[row] = entry.mtime_ns
+        self._state[row] = self._state_of(row)
+
+    def _state_of(self, row: int) -> int:
+        action = self.actions[row]
+        if action == _SKIP:
+            return _CONFLICT if self.kinds[row] in _CONFLICTS else _STILL
+        return _DOES[action] if self.included[row] else _OUT
+
+    def _open(self, path: str, row: int) -> None:
+        self._stack.append((path, row))
+        self._folders.append(row)
+
+    def _close(self) -> None:
+        """The folder opened last is complete."""
+        row = self._stack.pop()[1]
+        self.ends[row] = len(self.parents)
+        if self._stack:
+            self._sum(row, self._stack[-1][1])
+        self._folded[row] = self.ends[row] > row + 1 and not self.has_changes(row)
+
+    def _sum(self, row: int, parent: int) -> None:
+        """Add the sizes of a row to the folder above, on the sides on which that is one."""
+        for kinds, sizes in (
+            (self.source_kinds, self.source_sizes),
+            (self.target_kinds, self.target_sizes),
+        ):
+            if sizes[row] and kinds[parent] in (0, _DIRECTORY):
+                sizes[parent] = min(sizes[parent] + sizes[row], _LARGEST)
+
+    def has_changes(self, row: int) -> bool:
+        """Whether a row or anything below it differs."""
+        end = self.ends[row]
+        quiet = self.kinds.count(_EQUAL, row, end) + self.kinds.count(_EXCLUDED, row, end)
+        return quiet < end - row
 
     def counts(self, row: int) -> Counts:
         """The sums of a row and everything below it."""
+        end, state = self.ends[row], self._state
         return Counts(
-            self._create[row], self._update[row], self._delete[row], self._conflict[row], self._out[row]
+            *(state.count(what, row, end) for what in (_CREATES, _UPDATES, _DELETES, _CONFLICT, _OUT))
         )
 
     def path(self, row: int) -> str:
@@ -214,7 +297,7 @@ class Rows:
 
     def find(self, path: str) -> int:
         """The row of a path, or of its nearest ancestor that has one; -1 where there is none."""
-        row, start, end = -1, 0, len(self.names)
+        row, start, end = -1, 0, len(self)
         for name in path.split("/"):
             child = start
             while child < end and self.names[child] != name:
@@ -263,9 +346,10 @@ class Rows:
             return "x"
         if action == _DELETE:
             return "-"
-        if self.kinds[row] == _EQUAL and self.changes[row]:
+        kind = self.kinds[row]
+        if kind == _EQUAL and (action != _SKIP or (self.ends[row] > row + 1 and self.has_changes(row))):
             return CHANGED_INSIDE
-        return GLYPHS[CHANGES[self.kinds[row]]]
+        return GLYPHS[CHANGES[kind]]
 
     def ancestors(self, row: int) -> list[int]:
         """The rows above a row, nearest first."""
@@ -283,23 +367,31 @@ class Rows:
 
     def is_in(self, row: int) -> bool:
         """Whether any item that changes the target, at the row or below it, is included."""
-        return any(self.included[i] and self.actions[i] != _SKIP for i in range(row, self.ends[row]))
+        end = self.ends[row]
+        return any(self._state.find(what, row, end) >= 0 for what in _WORK)
 
     def set_included(self, row: int, included: bool, also: Sequence[tuple[int, bool]] = ()) -> None:
         """Include or exclude a row and everything below it; ``also`` are further single rows (ancestors that
         the ledger changed with it)."""
         end = self.ends[row]
         self.included[row:end] = bytes((included,)) * (end - row)
-        top = row
+        if included:
+            out = picking(self._state[row:end], (_OUT,))
+            for number in rows_of(out):
+                self._state[row + number] = self._state_of(row + number)
+        else:
+            self._state[row:end] = self._state[row:end].translate(_TAKEN_OUT)
         for other, value in also:
             self.included[other] = value
-            top = min(top, other)
-        columns = (self._create, self._update, self._delete, self._conflict, self._out)
-        before = [column[top] for column in columns]
-        self._count(top, self.ends[top])
-        for above in self.ancestors(top):
-            for column, old in zip(columns, before, strict=True):
-                column[above] += column[top] - old
+            self._state[other] = self._state_of(other)
+
+    def set_action(self, row: int, action: Action, of: Callable[[int], bool] = lambda row: True) -> None:
+        """Another action for a row and those below it that ``of`` picks; it is included from then on."""
+        code = _ACTION_CODE[action]
+        for number in range(row, self.ends[row]):
+            if of(number):
+                self.actions[number], self.included[number] = code, 1
+                self._state[number] = self._state_of(number)
 
     def is_folded(self, row: int) -> bool:
         return bool(self._folded[row])
@@ -310,13 +402,11 @@ class Rows:
             self.refresh()
 
     def fold_all(self, folded: bool) -> None:
-        self._folded = bytearray(folded and self.ends[row] > row + 1 for row in range(len(self.names)))
-        self.refresh()
-
-    def fold_unchanged(self) -> None:
-        """Fold the folders that hold no change: the beginning."""
-        changes, ends = self.changes, self.ends
-        self._folded = bytearray(ends[row] > row + 1 and not changes[row] for row in range(len(self.names)))
+        with self._lock:
+            self._folded = bytearray(len(self))
+            if folded:
+                for row in self._folders:
+                    self._folded[row] = self.ends[row] > row + 1
         self.refresh()
 
     def reveal(self, row: int) -> None:
@@ -331,46 +421,75 @@ class Rows:
         """Show only rows whose name (or, with a slash in ``text``, path) holds ``text``, with what is above
         and below them. Folding starts afresh while a filter is on and returns with its end."""
         text = text.casefold()
-        if text == self.filter:
-            return
-        if text and not self.filter:
-            self._folded_before, self._folded = self._folded, bytearray(len(self.names))
-        elif not text and self._folded_before is not None:
-            self._folded, self._folded_before = self._folded_before, None
-        self.filter = text
-        self.first_match = -1
-        self._shown = self._matches(text) if text else None
+        if text != self.filter:
+            self._restart_folds(bool(text) or self.only is not Only.ALL)
+            self.filter = text
+            self._match()
+
+    def set_only(self, only: Only) -> None:
+        """Show only rows of which that becomes, with what is above them."""
+        if only is not self.only:
+            self._restart_folds(bool(self.filter) or only is not Only.ALL)
+            self.only = only
+            self._match()
+
+    def set_order(self, order: Order) -> None:
+        self.order = order
         self.refresh()
 
-    def _matches(self, text: str) -> bytearray:
-        if self._search is None:
-            self._search = [printable(name).casefold() for name in self.names]
-        shown = bytearray(len(self.names))
-        if "/" in text:
-            hits = self._path_matches(text)
-        else:
-            hits = [row for row, name in enumerate(self._search) if text in name]
-        self.first_match = hits[0] if hits else -1
-        for row in hits:
-            end = self.ends[row]
-            shown[row:end] = b"\1" * (end - row)
-            above = self.parents[row]
-            while above >= 0 and not shown[above]:
-                shown[above] = 1
-                above = self.parents[above]
+    def _restart_folds(self, narrowed: bool) -> None:
+        if narrowed and self._folded_before is None:
+            self._folded_before, self._folded = self._folded, bytearray(len(self))
+        elif not narrowed and self._folded_before is not None:
+            self._folded, self._folded_before = self._folded_before, None
+
+    def _match(self) -> None:
+        """Work out which rows filter and kind let through."""
+        with self._lock:
+            self.first_match = -1
+            self._shown = None
+            if self.filter:
+                hits = (
+                    self._path_hits(self.filter) if "/" in self.filter else self._search.holding(self.filter)
+                )
+                self.first_match = hits.find(1)
+                self._shown = self._with_below(hits)
+            if self.only is not Only.ALL:
+                rows = picking(self._state, _ONLY[self.only])
+                self._shown = rows if self._shown is None else both(rows, self._shown)
+                self.first_match = self._shown.find(1)
+            if self._shown is not None:
+                self._show_above(self._shown)
+            self.refresh()
+
+    def _path_hits(self, text: str) -> bytearray:
+        """Rows that complete ``text``: what precedes its last slash ends the path of the folder, what follows
+        begins the name."""
+        head, _, tail = text.rpartition("/")
+        hits = self._search.beginning(tail)
+        fits: dict[int, bool] = {}
+        for row in rows_of(hits):
+            parent = self.parents[row]
+            if parent not in fits:
+                path = printable(self.path(parent)).casefold() if parent >= 0 else ""
+                fits[parent] = parent >= 0 and path.endswith(head)
+            hits[row] = fits[parent]
+        return hits
+
+    def _with_below(self, hits: bytearray) -> bytearray:
+        shown = bytearray(hits)
+        done = -1
+        for row in self._folders:
+            if row >= done and hits[row]:
+                done = self.ends[row]
+                shown[row:done] = b"\1" * (done - row)
         return shown
 
-    def _path_matches(self, text: str) -> list[int]:
-        assert self._search is not None
-        hits: list[int] = []
-        trail: list[str] = []
-        for row, name in enumerate(self._search):
-            del trail[self.depths[row] :]
-            path = f"{trail[-1]}/{name}" if trail else name
-            trail.append(path)
-            if text in path:
-                hits.append(row)
-        return hits
+    def _show_above(self, shown: bytearray) -> None:
+        ends = self.ends
+        for row in self._folders:
+            if not shown[row] and shown.find(1, row + 1, ends[row]) >= 0:
+                shown[row] = 1
 
     def set_hide_equal(self, hide: bool) -> None:
         self.hide_equal = hide
@@ -378,25 +497,71 @@ class Rows:
 
     def is_shown(self, row: int) -> bool:
         """Whether filter and hiding let a row through, folding aside."""
-        if self.hide_equal and self.kinds[row] == _EQUAL and not self.changes[row]:
+        if self.hide_equal and self.kinds[row] == _EQUAL and not self.has_changes(row):
             return False
         return self._shown is None or bool(self._shown[row])
 
     def refresh(self) -> None:
         """Work out ``visible`` again."""
-        ends, folded, shown = self.ends, self._folded, self._shown
+        with self._lock:
+            length = len(self)
+            mask = bytearray(b"\1" * length) if self._shown is None else bytearray(self._shown)
+            mask.extend(bytes(length - len(mask)))
+            if self.hide_equal:
+                differing = picking(self.kinds, [code for code in range(len(CHANGES)) if code != _EQUAL])
+                self._show_above(differing)
+                mask = both(mask, differing)
+            if self.order is not Order.NAME:
+                self.visible = self._sorted(mask)
+                return
+            ends, folded, done = self.ends, self._folded, 0
+            for row in self._folders if folded.find(1) >= 0 else ():
+                if row >= done and folded[row]:
+                    done = ends[row]
+                    mask[row + 1 : done] = bytes(done - row - 1)
+            self.visible = rows_of(mask)
+
+    def _sorted(self, mask: bytearray) -> array[int]:
+        """The visible rows, each folder's own in the order that is set."""
+        key = self._size_key if self.order is Order.SIZE else self._change_key
         visible = array("i")
-        row, length = 0, len(self.names)
-        while row < length:
-            if (self.hide_equal and not self.is_shown(row)) or (shown is not None and not shown[row]):
-                row = ends[row]
-                continue
+
+        def children(start: int, end: int) -> list[int]:
+            found = []
+            while start < end:
+                if mask[start]:
+                    found.append(start)
+                start = self.ends[start]
+            found.sort(key=key, reverse=True)
+            return found
+
+        waiting = children(0, len(mask))
+        while waiting:
+            row = waiting.pop()
             visible.append(row)
-            row = ends[row] if folded[row] else row + 1
-        self.visible = visible
+            if self.ends[row] > row + 1 and not self._folded[row]:
+                waiting += children(row + 1, self.ends[row])
+        return visible
+
+    def _size_key(self, row: int) -> tuple[int, int]:
+        return -max(self.source_sizes[row], self.target_sizes[row]), row
+
+    def _change_key(self, row: int) -> tuple[int, int]:
+        kind = self.kinds[row]
+        if kind == _EQUAL and self.ends[row] > row + 1 and self.has_changes(row):
+            # A folder goes with the changes in it.
+            kind = _CHANGE_CODE[ChangeKind.MODIFIED]
+        return _RANK[kind], row
 
     def position(self, row: int) -> int:
         """Where a row, or what stands for it while it is hidden, is in ``visible``; 0 in an empty one."""
+        if self.order is not Order.NAME:
+            for candidate in (row, *self.ancestors(row)) if 0 <= row < len(self) else ():
+                try:
+                    return self.visible.index(candidate)
+                except ValueError:
+                    continue
+            return 0
         at = bisect_left(self.visible, row)
         if at < len(self.visible) and self.visible[at] == row:
             return at
@@ -404,24 +569,22 @@ class Rows:
 
     def next_change(self, row: int, step: int) -> int:
         """The next row with a change of its own, ``step`` 1 down or -1 up, round the end; -1 for none."""
-        length = len(self.names)
-        for distance in range(1, length + 1):
-            other = (row + step * distance) % length
-            if self.kinds[other] not in _QUIET and self.is_shown(other):
-                return other
-        return -1
+        differing = picking(self.kinds, [code for code in range(len(CHANGES)) if code not in _QUIET])
+        if self._shown is not None:
+            differing = both(differing, self._shown)
+        if step > 0:
+            found = differing.find(1, row + 1)
+            return found if found >= 0 else differing.find(1)
+        found = differing.rfind(1, 0, max(0, row))
+        return found if found >= 0 else differing.rfind(1)
 
     def group(self, *actions: Action) -> array[int]:
         """The rows with one of these actions, in plan order."""
-        codes = {_ACTION_CODE[action] for action in actions}
-        return array("i", [row for row, action in enumerate(self.actions) if action in codes])
+        return rows_of(picking(self.actions, [_ACTION_CODE[action] for action in actions]))
 
     def conflicts(self) -> array[int]:
         """The rows that are left alone for a reason that wants a look."""
-        return array(
-            "i",
-            [row for row, kind in enumerate(self.kinds) if kind in _CONFLICTS and self.actions[row] == _SKIP],
-        )
+        return rows_of(picking(self._state, (_CONFLICT,)))
 
     def filtered_out(self) -> int:
         """How many paths the profile's filters (or a policy) leave out."""
@@ -429,4 +592,9 @@ class Rows:
 
     def taken_out(self) -> int:
         """How many items a person has taken out."""
-        return sum(1 for row, action in enumerate(self.actions) if action != _SKIP and not self.included[row])
+        return self._state.count(_OUT)
+
+    def all_extra(self, row: int) -> bool:
+        """Whether a row and everything below it is only on the target and known in full."""
+        end = self.ends[row]
+        return self.kinds.count(_EXTRA, row, end) == end - row

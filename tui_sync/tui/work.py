@@ -59,8 +59,10 @@ class Work:
             only = frozenset(
                 outcome.item.path for outcome in session.ledger.outcomes(retry_of, statuses=statuses)
             )
-        plan = session.make_plan(keep_equal=True, only=only)
-        rows = Rows(session.ledger.items(plan.plan_id, batch=5000))
+        rows = Rows(growing=True)
+        self.rows = rows
+        plan = session.make_plan(keep_equal=True, only=only, watch=rows.add)
+        rows.finish()
         return plan, rows, session.ledger.totals(plan.plan_id)
 
     def _open(self) -> Session:

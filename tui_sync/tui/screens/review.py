@@ -112,9 +112,7 @@ class ReviewScreen(FlowScreen):
         lines = [f"! {word}: {printable(guard.message)}" for guard in plan.refused]
         lines += [f"  Note: {printable(guard.message)}" for guard in plan.guards if not guard.blocking]
         if plan.refused and not self._overridden:
-            lines.append(
-                "  Nothing has been written. o runs it all the same, and asks for a word first."
-            )
+            lines.append("  Nothing has been written. o runs it all the same, and asks for a word first.")
         box.update("\n".join(lines))
         box.set_class(bool(plan.refused) and not self._overridden, "-refused")
         box.set_class(self._overridden, "-overridden")
