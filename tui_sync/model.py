@@ -328,6 +328,15 @@ class Partial:
     ranges: tuple[tuple[int, int], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class FolderAttributes:
+    """Ledger memory of a folder on the target that waits for its attributes (None: as they are)."""
+
+    path: str
+    mtime_ns: int | None
+    mode: int | None
+
+
 class RunState(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"

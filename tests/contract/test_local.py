@@ -13,7 +13,8 @@ import pytest
 from tests.contract.support import MTIME, TAG, BatchPrompts, as_root, read, store
 from tui_sync import names
 from tui_sync.connectors import openat, registry
-from tui_sync.connectors.base import Connector, Endpoint
+from tui_sync.connectors.base import Connector, Endpoint, Parcel
+from tui_sync.connectors.local import LocalConnector
 from tui_sync.errors import (
     AlreadyExists,
     NoSpace,
@@ -351,3 +352,32 @@ def test_no_descriptor_is_left_open(root: Path) -> None:
         upload = writer.upload("d/g", temporary=names.temporary("d/g", TAG), size=1, mtime_ns=None, mode=None)
         upload.abort()
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_many_staged_files_hold_no_descriptors(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    writer = LocalConnector("file:", str(root)).writer()
+    before = len(os.listdir("/proc/self/fd"))
+    parcels = [
+        Parcel(f"f{number}", names.temporary(f"f{number}", "0badcafe"), b"x", None, 0o644, False)
+        for number in range(100)
+    ]
+    writer.stage_many(parcels)
+    assert len(os.listdir("/proc/self/fd")) < before + 10
+    writer.publish_many(parcels)
+    assert len(os.listdir(root)) == 100
+
+
+@pytest.mark.parametrize("mode", [0o044, 0o000, 0o400, 0o644])
+def test_a_staged_file_can_be_read_and_ends_with_its_own_mode(tmp_path: Path, mode: int) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    writer = LocalConnector("file:", str(root)).writer()
+    staged = names.temporary("f", "0badcafe")
+    upload = writer.upload("f", temporary=staged, size=1, mtime_ns=None, mode=mode)
+    upload.write(0, b"x")
+    upload.finish()
+    assert (root / staged).stat().st_mode & 0o400
+    assert upload.publish(replace=False).mode == mode
+    assert (root / "f").stat().st_mode & 0o777 == mode

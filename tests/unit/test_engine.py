@@ -240,10 +240,101 @@ def test_deletes_are_held_back_where_a_copy_failed(ledger: Ledger) -> None:
     source.fault = failing("open", "a/b/new", PermissionDenied("no"))
     run(engine)
     found = statuses(ledger, engine)
-    assert found["a/old"] is found["a/b/old"] is Status.HELD
-    assert found["c/old"] is found["d/old"] is Status.DONE
-    assert found["d"] is Status.HELD  # its parent, the root, has a failed copy below
+    assert {found[path] for path in ("a/old", "a/b/old", "c/old", "d/old", "d")} == {Status.HELD}
+    assert found["c/new"] is Status.DONE
     assert engine.summary.exit_code == 23
+
+
+def test_a_moved_file_is_not_deleted_where_it_was_before_it_is_where_it_goes(ledger: Ledger) -> None:
+    source, target = memory({"new/film": b"only copy"}), memory({"old/film": b"only copy"})
+    engine = engine_for(source, target, ledger, mirror=True)
+    target.fault = failing("upload", "new/film", NoSpace("no space left"))
+    run(engine)
+    assert target.read("old/film") == b"only copy"
+
+
+def test_what_the_source_has_got_since_is_not_deleted(ledger: Ledger) -> None:
+    source, target = memory({"keep": b""}), memory({"keep": b"", "d/back": b"x"})
+    engine = engine_for(source, target, ledger, mirror=True)
+    source.add_file("d/back", b"x")
+    run(engine)
+    assert target.read("d/back") == b"x"
+    assert statuses(ledger, engine) == {"d/back": Status.DRIFTED, "d": Status.HELD}
+
+
+def test_an_answer_lost_twice_is_no_drift(ledger: Ledger) -> None:
+    source, target = memory({"f": b"new"}), memory({"x": b""})
+    engine = engine_for(source, target, ledger)
+    stats = [1]
+
+    def fault(operation: str, path: str) -> None:
+        if operation == "publish" and "f" not in target.nodes:
+            temporary = next(name for name in target.nodes if name.startswith(".tui-sync"))
+            target.nodes["f"] = target.nodes.pop(temporary)
+            raise ConnectionLost("cut after the rename")
+        if operation == "stat" and path == "f" and stats[0]:
+            stats[0] -= 1
+            raise ConnectionLost("still down")
+
+    target.fault = fault
+    run(engine)
+    assert (engine.summary.exit_code, engine.summary.created) == (0, 1)
+    assert stats == [0]
+    assert ledger.synced("f") is not None
+
+
+def test_a_torn_file_of_direct_writing_is_written_again(ledger: Ledger) -> None:
+    source, target = memory({"f": b"n" * 500_000}), memory({"f": b"old"})
+    engine = engine_for(source, target, ledger, options=SyncOptions(write=WriteMode.DIRECT))
+    blocks = [0]
+
+    def fault(operation: str, path: str) -> None:
+        if operation == "write":
+            blocks[0] += 1
+            if blocks[0] == 3:
+                raise ConnectionLost("cut")
+
+    target.fault = fault
+    run(engine)
+    assert engine.summary.exit_code == 0
+    assert target.read("f") == b"n" * 500_000
+
+
+def test_a_read_only_folder_is_opened_for_the_run(ledger: Ledger) -> None:
+    source, target = memory({"d/new": b"n"}), memory({"d/old": b"o"})
+    target.nodes["d"].mode = 0o555
+    engine = engine_for(source, target, ledger, mirror=True)
+
+    def fault(operation: str, path: str) -> None:
+        if operation in ("upload", "rename", "remove_file") and path.startswith("d/"):
+            mode = target.nodes["d"].mode or 0
+            if not mode & 0o200:
+                raise PermissionDenied("the folder is read-only")
+
+    target.fault = fault
+    run(engine)
+    assert engine.summary.exit_code == 0
+    assert user_tree(target) == {"d": None, "d/new": b"n"}
+    assert target.nodes["d"].mode == 0o555
+    assert ledger.unfinished_folders() == []
+
+
+def test_a_folder_that_an_interrupted_run_made_gets_its_attributes_in_the_next(ledger: Ledger) -> None:
+    source, target = memory({"d/f": b"1", "d/g": b"2"}), memory({"x": b""})
+    source.nodes["d"].mtime_ns, source.nodes["d"].mode = 77_000_000_000, 0o500
+    engine = engine_for(source, target, ledger)
+
+    def fault(operation: str, path: str) -> None:
+        if operation == "finish":
+            engine.cancel()
+
+    target.fault = fault
+    run(engine)
+    target.fault = None
+    assert target.nodes["d"].mode == 0o700
+    run(engine_for(source, target, ledger))
+    assert (target.nodes["d"].mtime_ns, target.nodes["d"].mode) == (77_000_000_000, 0o500)
+    assert ledger.unfinished_folders() == []
 
 
 def test_nothing_is_tried_in_a_folder_that_could_not_be_made(ledger: Ledger) -> None:

@@ -144,6 +144,22 @@ def test_a_publish_whose_answer_was_lost_counts_as_published(ledger: Ledger) -> 
     assert set(statuses(ledger, engine).values()) == {Status.DONE}
 
 
+def test_what_was_published_before_a_cancel_is_told_so(ledger: Ledger) -> None:
+    source, target = sources(), targets()
+    engine = engine_for(source, target, ledger, options=ONE_WORKER)
+
+    def fault(operation: str, path: str) -> None:
+        if operation == "publish" and path == "d/f05":
+            engine.cancel()
+            raise ConnectionLost("closed")
+
+    target.fault = fault
+    run(engine)
+    done = {path for path, status in statuses(ledger, engine).items() if status is Status.DONE}
+    assert done == set(NAMES[:5]) == {name for name in NAMES if name in target.nodes}
+    assert engine.summary.created == 5
+
+
 def test_drift_within_a_pack(ledger: Ledger) -> None:
     source, target = sources(), targets("d/f01", "d/f02", "d/f03")
     engine = engine_for(source, target, ledger, options=ONE_WORKER)

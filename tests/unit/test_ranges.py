@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +23,7 @@ def test_sorted_merged_and_complete(pairs: list[tuple[int, int]]) -> None:
     assert covered(list(found)) == covered(pairs)
     assert ranges.total == len(covered(pairs))
     assert all(start < stop for start, stop in found)
-    assert all(one[1] < other[0] for one, other in zip(found, found[1:], strict=False))
+    assert all(one[1] < other[0] for one, other in pairwise(found))
 
 
 @given(PAIRS, st.integers(0, 70))

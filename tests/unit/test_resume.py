@@ -12,7 +12,7 @@ from tui_sync.connectors.base import Features
 from tui_sync.connectors.memory import BLOCK, MemoryConnector
 from tui_sync.errors import ConnectionLost, NoSpace
 from tui_sync.ledger import Ledger
-from tui_sync.model import Status, SyncOptions, Verify
+from tui_sync.model import CompareBy, Status, SyncOptions, Verify
 from tui_sync.names import is_ours, temporary
 from tui_sync.transfer.engine import Engine
 
@@ -143,6 +143,20 @@ def test_a_staged_file_longer_than_the_source_starts_over(ledger: Ledger) -> Non
     target.nodes[path].data = bytearray(BIG + b"more")
     run(engine_for(source, target, ledger))
     assert target.read("big") == BIG
+
+
+def test_who_compares_by_content_goes_on_only_within_a_run(ledger: Ledger) -> None:
+    source, target = memory({"big": BIG}), memory({"x": b""})
+    stop_half_way(source, target, ledger)
+    # Another content, of the same size and time: nothing but its bytes tell.
+    source.nodes["big"].data[:] = bytes(HALF) + BIG[HALF:]
+    options = SyncOptions(compare=CompareBy.CHECKSUM)
+    engine = engine_for(source, target, ledger, options=options)
+    cuts = Cuts(300)
+    target.fault = cuts
+    run(engine)
+    assert target.read("big") == source.read("big")
+    assert cuts.written == -(-len(BIG) // BLOCK)
 
 
 def test_what_nobody_goes_on_with_is_cleared_away(ledger: Ledger) -> None:

@@ -259,10 +259,7 @@ def test_receipt_names_the_weakest_level_and_the_exit_code() -> None:
 def test_receipt_knows_where_deletes_would_be_dangerous() -> None:
     receipt = Receipt(Verify.SIZE)
     receipt.add(Outcome(make_item("a/b/file"), Status.FAILED, error="no"))
-    assert receipt.trouble_near("a/b/old") == "a/b"
-    assert receipt.trouble_near("a/old") == "a"
-    assert receipt.trouble_near("old") == "/"
-    assert receipt.trouble_near("a/c/old") is None
+    assert receipt.uncopied == "a/b/file"
     receipt.add(Outcome(make_item("n", Action.MKDIR), Status.FAILED, error="no"))
     assert receipt.missing_folder("n/x/y") == "n"
     assert receipt.missing_folder("m/x") is None

@@ -273,7 +273,8 @@ class Writer(Protocol):
         Upload promises; nothing stays staged of one that failed."""
 
     def publish_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
-        """``Upload.publish`` of each file that was staged."""
+        """``Upload.publish`` of each file that was staged. Raises nothing: where the connection is lost, that
+        is the result of each file whose answer did not come."""
 
     def discard_many(self, parcels: Sequence[Parcel]) -> None:
         """``Upload.abort`` of each file that was staged. Never raises."""

@@ -207,20 +207,16 @@ class LocalWriter(OneByOneWriter):
         self, path: str, *, temporary: str, size: int | None, mtime_ns: int | None, mode: int | None
     ) -> LocalUpload:
         name, stage = _beside(path, temporary)
-        with self._tree.call("write", path):
-            directory = Handle(self._tree.open_dir(names.parent(path)))
-            with directory.use() as fd:
-                if name == stage:
-                    taken = exists(name, fd)
-                    handle = Handle(os.open(name, _DIRECT, 0o600, dir_fd=fd))
-                else:
-                    taken = False
-                    with suppress(FileNotFoundError):
-                        os.unlink(stage, dir_fd=fd)
-                    handle = Handle(os.open(stage, _STAGE, 0o600, dir_fd=fd))
-        return LocalUpload(
-            self._tree, path, temporary, directory, handle, taken=taken, mtime_ns=mtime_ns, mode=mode
-        )
+        with self._tree.call("write", path), self._tree.directory(names.parent(path)) as fd:
+            if name == stage:
+                taken = exists(name, fd)
+                handle = Handle(os.open(name, _DIRECT, 0o600, dir_fd=fd))
+            else:
+                taken = False
+                with suppress(FileNotFoundError):
+                    os.unlink(stage, dir_fd=fd)
+                handle = Handle(os.open(stage, _STAGE, 0o600, dir_fd=fd))
+        return LocalUpload(self._tree, path, temporary, handle, taken=taken, mtime_ns=mtime_ns, mode=mode)
 
     def resume(
         self,
@@ -235,8 +231,7 @@ class LocalWriter(OneByOneWriter):
     ) -> LocalUpload:
         name, stage = _beside(path, temporary)
         with self._tree.call("write", path):
-            directory = Handle(self._tree.open_dir(names.parent(path)))
-            with directory.use() as fd:
+            with self._tree.directory(names.parent(path)) as fd:
                 handle = Handle(os.open(stage, _RESUME, dir_fd=fd))
                 taken = exists(name, fd)
             with handle.use() as fd:
@@ -247,7 +242,6 @@ class LocalWriter(OneByOneWriter):
             self._tree,
             path,
             temporary,
-            directory,
             handle,
             taken=taken,
             mtime_ns=mtime_ns,
@@ -302,14 +296,14 @@ class LocalWriter(OneByOneWriter):
 
 
 class LocalUpload:
-    """A new local file, under its temporary name until it is published."""
+    """A new local file, under its temporary name until it is published. Holds a descriptor only until it is
+    finished: many may wait to be published."""
 
     def __init__(
         self,
         tree: Tree,
         path: str,
         temporary: str,
-        directory: Handle,
         handle: Handle,
         *,
         taken: bool,
@@ -326,9 +320,9 @@ class LocalUpload:
         self._temporary = temporary
         self._name = path.rpartition("/")[2]
         self._stage = temporary.rpartition("/")[2]
-        self._directory = directory
         self._handle = handle
         self._taken = taken
+        self._last_mode: int | None = None
         self._finished = False
         self._lock = threading.Lock()
         self._ended = False
@@ -365,19 +359,29 @@ class LocalUpload:
     def finish(self) -> Entry:
         mtime_ns, mode = self._mtime_ns, self._mode
         with self._tree.call("write", self._path), self._handle.use() as fd:
-            bits = 0o666 & ~self._tree.umask if mode is None else mode
-            as_far_as_possible(lambda: os.fchmod(fd, bits & 0o777))
+            bits = 0o666 & ~self._tree.umask if mode is None else mode & 0o777
+            # Readable for its owner until it is published, or it could not be verified.
+            as_far_as_possible(lambda: os.fchmod(fd, bits | 0o400))
+            self._last_mode = bits if bits != bits | 0o400 else None
             if mtime_ns is not None:
                 times = (os.fstat(fd).st_atime_ns, mtime_ns)
                 as_far_as_possible(lambda: os.utime(fd, ns=times))
             os.fsync(fd)
             self._finished = True
-            return listed("", os.fstat(fd)).at(self._temporary)
+            entry = listed("", os.fstat(fd)).at(self._temporary)
+        self._handle.close()
+        return entry
 
     def publish(self, *, replace: bool) -> Entry:
-        with self._lock, self._tree.call("write", self._path), self._directory.use() as fd:
+        with (
+            self._lock,
+            self._tree.call("write", self._path),
+            self._tree.directory(names.parent(self._path)) as fd,
+        ):
             if not self._finished or self._ended:
                 raise StorageError(f"“{names.printable(self._path)}” cannot be published: not finished")
+            if self._last_mode is not None:
+                chmod(self._stage, fd, self._last_mode)
             if self._stage == self._name:
                 if self._taken and not replace:
                     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
@@ -386,27 +390,25 @@ class LocalUpload:
             else:
                 move(self._stage, fd, self._name, fd)
             self._ended = True
-            self._handle.close()
             sync_dir(fd)
-            entry = lstat(self._name, fd).at(self._path)
-        self._directory.close()
-        return entry
+            return lstat(self._name, fd).at(self._path)
 
     def suspend(self) -> None:
         with self._lock:
             self._ended = True
             self._handle.close()
-            self._directory.close()
 
     def abort(self) -> None:
         with self._lock:
             if not self._ended:
                 self._ended = True
                 # Also after the connector was closed: what is ours shall not stay behind.
-                with suppress(OSError, TuiSyncError), self._directory.use() as fd:
+                with (
+                    suppress(OSError, TuiSyncError),
+                    self._tree.directory(names.parent(self._path)) as fd,
+                ):
                     os.unlink(self._stage, dir_fd=fd)
             self._handle.close()
-            self._directory.close()
 
 
 def _beside(path: str, temporary: str) -> tuple[str, str]:

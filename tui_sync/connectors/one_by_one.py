@@ -54,7 +54,16 @@ class OneByOneWriter(ABC):
         return [_or_error(self._stage, parcel) for parcel in parcels]
 
     def publish_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
-        return [_or_error(self._publish, parcel) for parcel in parcels]
+        results: list[Entry | StorageError] = []
+        lost: StorageError | None = None
+        for parcel in parcels:
+            try:
+                results.append(lost or self._publish(parcel))
+            except StorageError as error:
+                results.append(error)
+                if isinstance(error, ConnectionLost | TimedOut):
+                    lost = error
+        return results
 
     def discard_many(self, parcels: Sequence[Parcel]) -> None:
         for parcel in parcels:

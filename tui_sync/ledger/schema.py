@@ -48,6 +48,7 @@ _TABLES = (
     """CREATE TABLE synced (
         path PRIMARY KEY,
         s_kind TEXT, s_size, s_mtime_ns, s_etag, t_kind TEXT, t_size, t_mtime_ns, t_etag) WITHOUT ROWID""",
+    "CREATE TABLE folders (path PRIMARY KEY, mtime_ns, mode) WITHOUT ROWID",
     """CREATE TABLE partials (
         path PRIMARY KEY, s_kind TEXT, s_size, s_mtime_ns, s_etag, temporary, token, ranges TEXT)
         WITHOUT ROWID""",

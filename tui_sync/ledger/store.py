@@ -26,6 +26,7 @@ from tui_sync.ledger import rows, schema
 from tui_sync.ledger.pairlock import pair_lock
 from tui_sync.model import (
     Action,
+    FolderAttributes,
     Guard,
     Item,
     Outcome,
@@ -261,6 +262,22 @@ class Ledger:
                 ).rowcount
             return changed
 
+    def override(self, plan_id: int, path: str, action: Action) -> int:
+        """Give the item at ``path``, and those below it, another action; they are included from then on.
+
+        For what is safe to do by hand: the caller sees to it that an item of that kind can be so treated.
+        Returns the number of items. Raises LedgerError for a plan that was started.
+        """
+        blob = rows.text_to_blob(path)
+        with self._transaction() as db:
+            if db.execute("SELECT 1 FROM runs WHERE plan_id = ?", (plan_id,)).fetchone() is not None:
+                raise LedgerError(f"plan {plan_id} has been started and stays as approved: scan again")
+            return db.execute(
+                """UPDATE items SET action = ?, included = 1
+                   WHERE plan_id = ? AND path >= ? AND path < ? AND (path = ? OR path > ?)""",
+                (action.value, plan_id, blob, blob + b"0", blob, blob + b"/"),
+            ).rowcount
+
     def totals(self, plan_id: int) -> Totals:
         """The plan's totals with what it will make, copy and delete counted anew over the included items."""
         totals = self.plan(plan_id).totals
@@ -433,6 +450,23 @@ class Ledger:
                 (rows.text_to_blob(path),),
             ).fetchone()
             return None if row is None else rows.row_to_synced(row)
+
+    def unfinished_folders(self) -> list[FolderAttributes]:
+        """Folders on the target that an earlier run left without their attributes."""
+        with self._reading() as db:
+            found = db.execute("SELECT path, mtime_ns, mode FROM folders ORDER BY path")
+            return [FolderAttributes(rows.blob_to_text(row[0]), row[1], row[2]) for row in found]
+
+    def folder_unfinished(self, folder: FolderAttributes) -> None:
+        with self._transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO folders (path, mtime_ns, mode) VALUES (?, ?, ?)",
+                (rows.text_to_blob(folder.path), folder.mtime_ns, folder.mode),
+            )
+
+    def folder_finished(self, path: str) -> None:
+        with self._transaction() as db:
+            db.execute("DELETE FROM folders WHERE path = ?", (rows.text_to_blob(path),))
 
     def partial(self, path: str) -> Partial | None:
         """What is known of a file that is partly on its way to this path, None where none is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tui_sync.cancel import CancelToken
@@ -18,7 +18,6 @@ from tui_sync.errors import (
     Drifted,
     NotFound,
     TimedOut,
-    TuiSyncError,
     Vanished,
     VerifyFailed,
 )
@@ -44,6 +43,18 @@ class Copied:
     entry: Entry
     bytes: int
     verified: Verify
+
+
+@dataclass(slots=True)
+class Earlier:
+    """What earlier attempts at one file left to know.
+
+    ``opened``: its final name was written to directly. ``unanswered``: it was published, and no answer came;
+    this is what it would be then.
+    """
+
+    opened: bool = False
+    unanswered: Copied | None = None
 
 
 class Copier:
@@ -74,8 +85,8 @@ class Copier:
         self._gate = gate
         self._cancel = cancel
 
-    def copy(self, item: Item, slot: Slot) -> Copied:
-        """Carry out a create or update item.
+    def copy(self, item: Item, slot: Slot, earlier: Earlier) -> Copied:
+        """Carry out a create or update item; ``earlier`` is the same in all attempts at it.
 
         Raises Drifted or Vanished where either side is not what was planned for, VerifyFailed, Cancelled, or
         the StorageError of whichever side failed; the old target file is then as it was. A large file that
@@ -84,7 +95,11 @@ class Copier:
         planned = item.source
         assert planned is not None
         direct = self._write is WriteMode.DIRECT
-        if direct or planned.size >= _CHECK_FIRST_BYTES:
+        done = self._published_earlier(item, earlier)
+        if done is not None:
+            self._partials.published(item, planned)
+            return done
+        if (direct and not earlier.opened) or (not direct and planned.size >= _CHECK_FIRST_BYTES):
             preconditions.check_target(self._target, item.path, item.target)
         try:
             download = self._source.open(planned.path)
@@ -96,8 +111,9 @@ class Copier:
                 # Not every listing shows times; the open file does.
                 planned = dataclasses.replace(planned, mtime_ns=download.entry.mtime_ns)
             upload = self._begin(item, planned, download)
+            earlier.opened = True
             try:
-                copied = self._fill(item, planned, download, upload, slot)
+                copied = self._fill(item, planned, download, upload, slot, earlier)
             except BaseException as error:
                 if direct:
                     upload.abort()
@@ -117,7 +133,9 @@ class Copier:
             item.path, temporary=item.path, size=size, mtime_ns=planned.mtime_ns, mode=planned.mode
         )
 
-    def _fill(self, item: Item, planned: Entry, download: Download, upload: Upload, slot: Slot) -> Copied:
+    def _fill(
+        self, item: Item, planned: Entry, download: Download, upload: Upload, slot: Slot, earlier: Earlier
+    ) -> Copied:
         digest = hashlib.new(ALGORITHM) if verify.needs_digest(self._wanted) else None
         if self._transform.identity:
             size = planned.size
@@ -142,8 +160,8 @@ class Copier:
         slot.phase = "publish"
         self._cancel.check()
         slot.check()
-        entry = self._publish(item, upload, staged)
-        return Copied(entry, size, verify.with_storage(reached, self._target.features))
+        copied = Copied(staged, size, verify.with_storage(reached, self._target.features))
+        return replace(copied, entry=self._publish(item, upload, copied, earlier))
 
     def _send(
         self,
@@ -208,25 +226,28 @@ class Copier:
             raise Vanished("the source was removed while it was copied") from None
         preconditions.check_source(planned, now, "while it was copied")
 
-    def _publish(self, item: Item, upload: Upload, staged: Entry) -> Entry:
-        replace = item.action is Action.UPDATE
+    def _publish(self, item: Item, upload: Upload, staged: Copied, earlier: Earlier) -> Entry:
+        over = item.action is Action.UPDATE
         if self._write is WriteMode.DIRECT:
             return upload.publish(replace=True)
-        if replace:
+        if over:
             preconditions.check_target(self._target, item.path, item.target)
         try:
-            return upload.publish(replace=replace)
+            return upload.publish(replace=over)
         except AlreadyExists:
             raise Drifted("something has appeared on the target since the plan was made") from None
-        except (ConnectionLost, TimedOut) as lost:
-            return self._published_after_all(item, staged, lost)
+        except (ConnectionLost, TimedOut):
+            earlier.unanswered = staged
+            raise
 
-    def _published_after_all(self, item: Item, staged: Entry, lost: TuiSyncError) -> Entry:
-        """The target's entry if the rename went through although its answer was lost, else raise ``lost``."""
+    def _published_earlier(self, item: Item, earlier: Earlier) -> Copied | None:
+        """The file, if an earlier attempt's rename went through although its answer was lost."""
+        if earlier.unanswered is None:
+            return None
         try:
             found = self._target.stat(item.path)
-        except TuiSyncError:
-            raise lost from None
-        if not preconditions.is_published(item, staged, found):
-            raise lost
-        return found
+        except NotFound:
+            return None
+        if not preconditions.is_published(item, earlier.unanswered.entry, found):
+            return None
+        return replace(earlier.unanswered, entry=found)

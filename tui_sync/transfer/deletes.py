@@ -12,9 +12,16 @@ from tui_sync.transfer import preconditions
 
 
 class Deleter:
-    """Carries out delete items; safe for many threads. ``folder`` is the run's own name in the trash."""
+    """Carries out delete items; safe for many threads.
 
-    def __init__(self, target: Reader, writer: Writer, to: DeleteTo, folder: str) -> None:
+    ``source`` is asked whether it still has nothing there, None where its names are others. ``folder`` is
+    the run's own name in the trash.
+    """
+
+    def __init__(
+        self, source: Reader | None, target: Reader, writer: Writer, to: DeleteTo, folder: str
+    ) -> None:
+        self._source = source
         self._target = target
         self._writer = writer
         self._to = to
@@ -30,6 +37,8 @@ class Deleter:
         """
         try:
             preconditions.check_target(self._target, item.path, item.target)
+            if self._source is not None:
+                preconditions.check_absent(self._source, item.path)
             self._remove(item)
         except (Vanished, NotFound):
             if item.path not in self._unanswered and not self._goes_by_itself(item):

@@ -9,25 +9,26 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 
 from tui_sync import names
 from tui_sync.cancel import CancelToken
 from tui_sync.connectors.base import Connector
 from tui_sync.errors import (
-    AlreadyExists,
     Cancelled,
     ConnectError,
     ConnectionLost,
     Drifted,
     NotFound,
-    StorageError,
+    PermissionDenied,
     TuiSyncError,
     Vanished,
 )
 from tui_sync.ledger import Ledger
 from tui_sync.model import (
     Action,
+    CompareBy,
     Item,
     Kind,
     Outcome,
@@ -39,11 +40,12 @@ from tui_sync.model import (
     WriteMode,
 )
 from tui_sync.transfer import verify
-from tui_sync.transfer.copy import Copied, Copier
+from tui_sync.transfer.copy import Copied, Copier, Earlier
 from tui_sync.transfer.crew import Crew
 from tui_sync.transfer.deletes import Deleter
+from tui_sync.transfer.folders import Folders, FolderUnfinished
 from tui_sync.transfer.gate import Gate
-from tui_sync.transfer.pack import MOST_FILES, Pack, Packer, packed
+from tui_sync.transfer.pack import MOST_FILES, Pack, Packer, Result, packed
 from tui_sync.transfer.partials import Partials
 from tui_sync.transfer.progress import Progress, Slot
 from tui_sync.transfer.receipt import Receipt
@@ -104,13 +106,19 @@ class Engine:
         self._receipt = Receipt(verify.level(options.verify, self._reader.features))
         self._lost_in_a_row = 0
         self._fatal: TuiSyncError | None = None
-        self._made: list[Item] = []
         self._lock = threading.Lock()
         self._summary: Summary | None = None
         self.run_id = ledger.start_run(plan.plan_id)
         self._recorder = Recorder(ledger, self.run_id, listener, self._stop_for)
         self._leftovers = leftovers
-        self._partials = Partials(ledger, self._reader, self._writer, self._cancel)
+        self._partials = Partials(
+            ledger,
+            self._reader,
+            self._writer,
+            self._cancel,
+            # Who compares by content does not trust the times that tell a changed source.
+            across_runs=options.compare is not CompareBy.CHECKSUM,
+        )
         self._copier = Copier(
             source=source.reader(),
             target=self._reader,
@@ -133,7 +141,15 @@ class Engine:
             gate=self._gate,
             cancel=self._cancel,
         )
-        self._deleter = Deleter(self._reader, self._writer, options.delete, f"{ledger.tag}-{self.run_id}")
+        self._folders = Folders(ledger, self._reader, self._writer, self._retry)
+        self._deleter = Deleter(
+            # A transform gives files other names on the target: there is no telling what they were.
+            source.reader() if transform(options.transform).identity else None,
+            self._reader,
+            self._writer,
+            options.delete,
+            f"{ledger.tag}-{self.run_id}",
+        )
         self._thread = threading.Thread(target=self._run, name="tui-sync-engine", daemon=True)
 
     def start(self) -> None:
@@ -273,7 +289,7 @@ class Engine:
 
     def _copy_pack(self, pack: Pack) -> None:
         if len(pack) == 1:
-            self._carry_out(pack[0], self._copy_file)
+            self._carry_out(pack[0], partial(self._copier.copy, earlier=Earlier()))
             return
         tried = tuple(item for item in pack if not self._hold(item))
         if not tried:
@@ -281,7 +297,7 @@ class Engine:
         for item in tried:
             self._recorder.started(item)
         slot = self._progress.begin_pack(tried)
-        results: Sequence[Copied | TuiSyncError | None] = [None] * len(tried)
+        results: Sequence[Result] = [None] * len(tried)
         try:
             results = self._packer.copy(tried, slot)
         except TuiSyncError:
@@ -294,10 +310,11 @@ class Engine:
         for item, result in zip(tried, results, strict=True):
             if isinstance(result, Copied):
                 self._settle(None, self._done(item, slot.elapsed_s / len(tried), result, 1))
-            elif result is None or result.retryable:
-                self._carry_out(item, self._copy_file, told=True)
-            else:
+            elif isinstance(result, TuiSyncError) and not result.retryable and not _may_open(result):
                 self._settle(None, _ended_by(item, result, 1))
+            else:
+                earlier = result if isinstance(result, Earlier) else Earlier()
+                self._carry_out(item, partial(self._copier.copy, earlier=earlier), told=True)
 
     def _delete(self) -> None:
         self._progress.phase = "deletes"
@@ -319,25 +336,18 @@ class Engine:
         """Folders get their attributes last: what is put into them changes their mtime, and a read-only one
         could not have been filled."""
         self._progress.phase = "attributes"
-        made = sorted(self._made, key=lambda item: _depth(item.path), reverse=True)
-        for _, level in groupby(made, key=lambda item: _depth(item.path)):
-            self._crew.run(level, self._finish_folder, lambda: self._cancel.cancelled)
+        for level in self._folders.to_finish():
+            self._crew.run(iter(level), self._finish_folder, lambda: self._cancel.cancelled)
 
-    def _finish_folder(self, item: Item) -> None:
-        made = item.source
-        assert made is not None
+    def _finish_folder(self, path: str) -> None:
         try:
-            self._retry.call(
-                lambda: self._writer.set_attributes(item.path, mtime_ns=made.mtime_ns, mode=made.mode),
-                self._cancel,
-            )
-        except TuiSyncError as error:
-            # A server that lets nobody set attributes has made the folder still, as it has the files.
-            refused = isinstance(error, StorageError) and not error.retryable
-            if not refused and not self._cancel.cancelled:
-                self._settle(
-                    None, Outcome(item, Status.FAILED, error=f"folder made, attributes not set: {error}")
-                )
+            self._folders.finish(path, self._cancel)
+        except FolderUnfinished as unfinished:
+            if self._cancel.cancelled:
+                return
+            outcome = Outcome(unfinished.item, Status.FAILED, error=str(unfinished))
+            self._receipt.took_back(outcome)
+            self._recorder.put(outcome)
 
     def _hold(self, item: Item) -> bool:
         """Settle an item that must not be tried, and say whether it is one."""
@@ -373,6 +383,8 @@ class Engine:
                 if self._cancel.cancelled or slot.skipped:
                     outcome = _given_up(item, slot, attempts)
                     break
+                if _may_open(error) and self._folders.open_for(item.path):
+                    continue
                 if slot.resumed >= farthest + _PROGRESS:
                     # Cut again, but farther on: that is no failing attempt.
                     farthest, attempt = slot.resumed, 1
@@ -418,9 +430,9 @@ class Engine:
         if self._lost_in_a_row >= _LOST_IN_A_ROW:
             return "not tried: the connection was lost and could not be restored"
         if item.action is Action.DELETE:
-            where = self._receipt.trouble_near(item.path)
-            if where:
-                return f"not deleted: not everything under “{names.printable(where)}” was copied"
+            missing = self._receipt.uncopied
+            if missing is not None:
+                return f"not deleted: not everything was copied, “{names.printable(missing)}” among it"
             return "not deleted: something in it was kept" if self._receipt.keeps_something(item.path) else ""
         folder = self._receipt.missing_folder(item.path)
         return f"not tried: the folder “{names.printable(folder)}” could not be made" if folder else ""
@@ -431,20 +443,7 @@ class Engine:
         self._recorder.put(outcome)
 
     def _make_folder(self, item: Item, _slot: Slot) -> None:
-        mode = item.source.mode if item.source is not None else None
-        try:
-            self._writer.make_dir(item.path, mode=None if mode is None else mode | 0o700)
-        except AlreadyExists:
-            # An earlier attempt whose answer was lost, or somebody else: a folder is what was wanted.
-            if self._reader.stat(item.path).kind is not Kind.DIRECTORY:
-                raise Drifted("something that is no folder has appeared on the target") from None
-            return
-        if item.source is not None:
-            with self._lock:
-                self._made.append(item)
-
-    def _copy_file(self, item: Item, slot: Slot) -> Copied:
-        return self._copier.copy(item, slot)
+        self._folders.make(item)
 
     def _delete_one(self, item: Item, _slot: Slot) -> None:
         self._deleter.delete(item)
@@ -452,6 +451,11 @@ class Engine:
 
 def _depth(path: str) -> int:
     return path.count("/") + 1 if path else 0
+
+
+def _may_open(error: TuiSyncError) -> bool:
+    """Whether the folder may be to blame, which can be opened for writing."""
+    return isinstance(error, PermissionDenied)
 
 
 def _given_up(item: Item, slot: Slot, attempts: int) -> Outcome:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from tui_sync import names
 from tui_sync.cancel import CancelToken
@@ -16,7 +17,7 @@ from tui_sync.connectors.digest import ALGORITHM
 from tui_sync.errors import AlreadyExists, ConnectionLost, Drifted, NotFound, TimedOut, TuiSyncError
 from tui_sync.model import Action, Entry, Item, Verify
 from tui_sync.transfer import preconditions, verify
-from tui_sync.transfer.copy import Copied
+from tui_sync.transfer.copy import Copied, Earlier
 from tui_sync.transfer.gate import Gate
 from tui_sync.transfer.progress import Slot
 from tui_sync.transfer.throttle import Throttle
@@ -26,7 +27,8 @@ SMALL = 128 << 10
 MOST_FILES = 128
 _MOST_BYTES = 4 << 20
 
-Pack = tuple[Item, ...]
+Pack: TypeAlias = tuple[Item, ...]
+Result: TypeAlias = Copied | TuiSyncError | Earlier | None
 
 
 def packed(items: Iterable[Item], most_files: int) -> Iterator[Pack]:
@@ -55,7 +57,7 @@ class _File:
     parcel: Parcel
     staged: Entry | None = None
     reached: Verify = Verify.SIZE
-    result: Copied | TuiSyncError | None = field(default=None)
+    result: Result = None
 
 
 class Packer:
@@ -82,13 +84,14 @@ class Packer:
         self._gate = gate
         self._cancel = cancel
 
-    def copy(self, pack: Pack, slot: Slot) -> list[Copied | TuiSyncError | None]:
+    def copy(self, pack: Pack, slot: Slot) -> list[Result]:
         """Carry out create and update items of small files, results in their order.
 
         None stands for a file that wants to be tried on its own: its connection was lost, or something about
-        it was not as planned and deserves a closer look. Raises Cancelled; nothing is left staged then.
+        it was not as planned and deserves a closer look; an Earlier says the same of one that may have been
+        published. Raises Cancelled before anything is published; nothing is left staged then.
         """
-        results: list[Copied | TuiSyncError | None] = [None] * len(pack)
+        results: list[Result] = [None] * len(pack)
         files: dict[int, _File] = {}
         try:
             files = self._fetch(pack)
@@ -181,30 +184,22 @@ class Packer:
 
     def _publish(self, files: Sequence[_File]) -> None:
         files = [file for file in files if file.staged is not None]
-        try:
-            published = self._writer.publish_many([file.parcel for file in files])
-        except (ConnectionLost, TimedOut):
-            self._find_published(files)
-            raise
+        published = self._writer.publish_many([file.parcel for file in files])
         for file, entry in zip(files, published, strict=True):
-            if isinstance(entry, AlreadyExists):
+            assert file.staged is not None
+            copied = Copied(
+                file.staged,
+                len(file.parcel.data),
+                verify.with_storage(file.reached, self._target.features),
+            )
+            if isinstance(entry, Entry):
+                file.result = replace(copied, entry=entry)
+            elif isinstance(entry, ConnectionLost | TimedOut):
+                file.result = Earlier(unanswered=copied)
+            elif isinstance(entry, AlreadyExists):
                 file.result = Drifted("something has appeared on the target since the plan was made")
-            elif isinstance(entry, TuiSyncError):
-                file.result = entry
             else:
-                file.result = self._copied(file, entry)
-
-    def _copied(self, file: _File, entry: Entry) -> Copied:
-        reached = verify.with_storage(file.reached, self._target.features)
-        return Copied(entry, len(file.parcel.data), reached)
-
-    def _find_published(self, files: Sequence[_File]) -> None:
-        """Which files got their final name although the answer was lost."""
-        for file, entry in zip(
-            files, self._target.stat_many([file.item.path for file in files]), strict=True
-        ):
-            if isinstance(entry, Entry) and preconditions.is_published(file.item, file.staged, entry):
-                file.result = self._copied(file, entry)
+                file.result = entry
 
 
 def _as_planned(planned: Entry, found: Fetched) -> bool:

@@ -32,9 +32,13 @@ _RECHECKED = 256 << 10
 
 
 class Partials:
-    """For all workers of a run; holds no state of any file."""
+    """For all workers of a run. Without ``across_runs`` only what this run began is gone on with."""
 
-    def __init__(self, ledger: Ledger, target: Reader, writer: Writer, cancel: CancelToken) -> None:
+    def __init__(
+        self, ledger: Ledger, target: Reader, writer: Writer, cancel: CancelToken, *, across_runs: bool
+    ) -> None:
+        self._across_runs = across_runs
+        self._begun: set[str] = set()
         self._ledger = ledger
         self._target = target
         self._writer = writer
@@ -54,6 +58,7 @@ class Partials:
             mode=planned.mode,
         )
         if _worth_it(size):
+            self._begun.add(item.path)
             self._note(item, planned, upload)
         return upload
 
@@ -94,7 +99,12 @@ class Partials:
         if known:
             for item in wanted:
                 partial = known.get(item.path)
-                if partial is not None and item.source is not None and item.source.identity == partial.source:
+                if (
+                    partial is not None
+                    and self._across_runs
+                    and item.source is not None
+                    and item.source.identity == partial.source
+                ):
                     keep.add(partial.path)
         for path, partial in known.items():
             self._cancel.check()
@@ -130,7 +140,8 @@ class Partials:
         partial = self._ledger.partial(item.path)
         if partial is None:
             return None
-        if partial.source != planned.identity:
+        mine = self._across_runs or item.path in self._begun
+        if partial.source != planned.identity or not mine:
             self._discard(partial)
             return None
         try:

@@ -50,6 +50,15 @@ def check_found(planned: Entry | None, found: Entry | None) -> None:
         raise Drifted("the target changed since the plan was made")
 
 
+def check_absent(source: Reader, path: str) -> None:
+    """Raise Drifted where the source has got what is to be deleted on the target."""
+    try:
+        source.stat(path)
+    except NotFound:
+        return
+    raise Drifted("the source has it since the plan was made")
+
+
 def is_published(item: Item, staged: Entry | None, found: Entry) -> bool:
     """Whether what is under the item's path is the file that was staged, not the one there before it."""
     if staged is None or (item.target is not None and same(item.target, found)):

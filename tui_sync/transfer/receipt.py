@@ -23,8 +23,7 @@ class Receipt:
         self._ended: Counter[Status] = Counter()
         self._skipped = 0
         self._bytes = 0
-        self._trouble: set[str] = set()
-        self._uncopied: set[str] = set()
+        self._uncopied: str | None = None
         self._kept: set[str] = set()
         self._unmade: set[str] = set()
 
@@ -44,27 +43,25 @@ class Receipt:
             self._skipped += outcome.status is Status.CANCELLED and bool(outcome.error)
             if item.action is Action.MKDIR:
                 self._unmade.add(item.path)
-            marked = self._kept if item.action is Action.DELETE else self._trouble
-            path = item.path
             if item.action is not Action.DELETE:
-                self._uncopied.add(names.parent(path))
-            while path:
-                path = names.parent(path)
-                marked.add(path)
+                self._uncopied = self._uncopied or item.path or "/"
+            elif outcome.status is not Status.VANISHED:
+                path = item.path
+                while path:
+                    path = names.parent(path)
+                    self._kept.add(path)
 
-    def trouble_near(self, path: str) -> str | None:
-        """The folder that forbids deleting ``path`` (``/`` for the root), if one does: its own where anything
-        in or below it was not copied, and any above where something right in it was not: what is missing
-        there may have been moved there from here."""
-        folder = names.parent(path)
+    def took_back(self, outcome: Outcome) -> None:
+        """An item that was counted as done has failed after all."""
         with self._lock:
-            if folder in self._trouble:
-                return folder or "/"
-            while path:
-                path = names.parent(path)
-                if path in self._uncopied:
-                    return path or "/"
-        return None
+            self._done[outcome.item.action] -= 1
+            self._ended[outcome.status] += 1
+
+    @property
+    def uncopied(self) -> str | None:
+        """The first path that was to be made or copied and was not. It may be what was moved away from any
+        other place: nothing is to be deleted then."""
+        return self._uncopied
 
     def keeps_something(self, folder: str) -> bool:
         """Whether something below ``folder`` was to be deleted and was not."""

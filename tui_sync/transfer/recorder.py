@@ -94,6 +94,9 @@ class Recorder:
             # Without a receipt the run must not go on; outcomes are still taken off the queue.
             self._broken = True
             self._failed(error)
+        except Exception as error:  # noqa: BLE001 - workers would wait for ever for a thread that ended
+            self._broken = True
+            self._failed(TuiSyncError(f"the receipt cannot be written: {type(error).__name__}: {error}"))
 
     def _tell(self, call: Callable[[_T], None], value: _T) -> None:
         try:

@@ -301,8 +301,17 @@ def _tidy(session: SftpSession, files: Sequence[_Stage]) -> None:
 
 def publish_many(remote: Remote, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
     """See ``base.Writer.publish_many``."""
+    results: list[Entry | StorageError | None] = [None] * len(parcels)
+    try:
+        _publish(remote, parcels, results)
+    except (ConnectionLost, TimedOut) as lost:
+        # Also of those whose rename was answered, and whose entry was not.
+        return [result or lost for result in results]
+    return [result for result in results if result is not None]
+
+
+def _publish(remote: Remote, parcels: Sequence[Parcel], results: list[Entry | StorageError | None]) -> None:
     with remote.pool.session() as session:
-        results: list[Entry | StorageError | None] = [None] * len(parcels)
         at_once = [
             index
             for index, parcel in enumerate(parcels)
@@ -321,7 +330,6 @@ def publish_many(remote: Remote, parcels: Sequence[Parcel]) -> list[Entry | Stor
         entries = _look_at(remote, session, [parcels[index].path for index in done])
         for index, entry in zip(done, entries, strict=True):
             results[index] = entry
-        return [result for result in results if result is not None]
 
 
 def _rename(remote: Remote, parcel: Parcel) -> Asked:
