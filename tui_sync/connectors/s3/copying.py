@@ -11,8 +11,8 @@ from tui_sync.connectors.s3.client import Store
 from tui_sync.connectors.s3.keys import MIB, MOST_PARTS
 from tui_sync.model import Entry
 
-# "CopyObject" in the S3 API reference: larger objects are copied part by part.
-MOST_AT_ONCE = 5 << 30
+# CopyObject takes up to 5 GiB ("CopyObject" in the S3 API reference), but answers only when all is copied.
+MOST_AT_ONCE = 1 << 30
 _PART = 512 * MIB
 _IN_FLIGHT = 8
 _HEADERS = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType")
@@ -44,11 +44,12 @@ def copy_object(store: Store, source: Source, key: str, attributes: Mapping[str,
     return dict(answer["CopyObjectResult"])
 
 
-def copy_parts(store: Store, source: Source, key: str, upload_id: str) -> dict[int, str]:
-    """All of ``source`` as parts of a multipart upload, the ETag of each. Raises what botocore raises."""
+def copy_parts(store: Store, source: Source, key: str, upload_id: str) -> dict[int, dict[str, Any]]:
+    """All of ``source`` as parts of a multipart upload: what the server says of each, by its number. Raises
+    what botocore raises."""
     size = source.entry.size
     part = max(_PART, -(-size // (MOST_PARTS * MIB)) * MIB)
-    etags: dict[int, str] = {}
+    copied: dict[int, dict[str, Any]] = {}
     waiting: list[tuple[int, Future[dict[str, Any]]]] = []
 
     def send(number: int, start: int) -> dict[str, Any]:
@@ -65,10 +66,10 @@ def copy_parts(store: Store, source: Source, key: str, upload_id: str) -> dict[i
         waiting.append((number, store.calls.start(partial(send, number, start))))
         if len(waiting) == _IN_FLIGHT:
             done, future = waiting.pop(0)
-            etags[done] = future.result()["CopyPartResult"]["ETag"]
+            copied[done] = future.result()["CopyPartResult"]
     for done, future in waiting:
-        etags[done] = future.result()["CopyPartResult"]["ETag"]
-    return etags
+        copied[done] = future.result()["CopyPartResult"]
+    return copied
 
 
 def _version(source: Source) -> dict[str, Any]:

@@ -138,6 +138,9 @@ class S3Upload:
         self._need("open")
         if self._next or self._chunks:
             return False
+        if self._upload_id and not too_large_for_one(download.entry.size):
+            self._remove_soon()
+            self._upload_id = ""
         self._copy = download
         self._next = download.entry.size
         download.store.copied_on_server = True
@@ -238,12 +241,13 @@ class S3Upload:
     def _finish_copy(self, source: S3Download) -> None:
         if not too_large_for_one(source.entry.size):
             return
-        self._parts = Parts(self._store.settings.part_size, source.entry.size)
         if not self._upload_id:
             self._begin()
         with self._store.telling("copy", self._path):
             copied = copy_parts(self._store, source, self._key, self._upload_id)
-        self._sent = {number: _Sent(0, etag, None) for number, etag in copied.items()}
+        self._sent = {
+            number: _Sent(0, part["ETag"], part.get("ChecksumCRC32")) for number, part in copied.items()
+        }
 
     def _check_complete(self) -> None:
         """Raise StorageError unless all parts up to the last are there."""
