@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tui_sync.cancel import CancelToken
 from tui_sync.connectors import registry
+from tui_sync.connectors.apart import check_apart
 from tui_sync.connectors.base import Connector, Endpoint, Prompts, Reader
 from tui_sync.connectors.digest import digest
 from tui_sync.errors import ConnectError, ConnectionLost, GuardRefused, NotFound, TimedOut, TuiSyncError
@@ -144,6 +145,8 @@ class Session:
         self.progress = PlanProgress()
         self.progress.phase = "scanning"
         try:
+            source, target = self._connector("source"), self._connector("target")
+            self._retry.call(lambda: check_apart(source, target), self._cancel)
             return self._scan_and_plan(self.source_reader(), self.target_reader(), keep_equal, only, watch)
         except TuiSyncError:
             self._cancel.check()

@@ -112,6 +112,10 @@ class _Login:
         self._over = threading.Event()
         self._ends: list[socket.socket] = []
 
+    @property
+    def server(self) -> str:
+        return f"lying-{id(self._server)}:22"
+
     def open_sftp(self) -> ByteChannel:
         if self._over.is_set():
             raise ConnectionLost("the line was cut")

@@ -303,12 +303,46 @@ class ReadsAhead(Protocol):
         """A reader for one walk over the tree as it is now, each directory listed once, parents first."""
 
 
+# Of a folder: modified (seconds), user, group, permissions; None where unknown.
+Mark: TypeAlias = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a root really lies, however it was named.
+
+    ``root`` is absolute with all symlinks resolved. ``marks`` has what the root and each folder above it look
+    like, by path, as far as that can be seen: one server may show two users different trees.
+    """
+
+    root: str
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+
+
+LOCAL = "local"
+LOOPBACK = "loopback:"
+
+
+def prefixes(root: str) -> list[str]:
+    """An absolute path and the folders above it: ``/``, ``/a``, ``/a/b`` for ``/a/b``."""
+    parts = [part for part in root.split("/") if part]
+    return ["/", *("/" + "/".join(parts[: end + 1]) for end in range(len(parts)))]
+
+
 class Connector(Protocol):
     """One place that holds files, connected."""
 
     @property
     def label(self) -> str:
         """The endpoint's URL, without secrets."""
+
+    @property
+    def server(self) -> str:
+        """The same for two connections to one server, whoever logs in: for SFTP the address it has, or
+        ``LOOPBACK`` and the port where that is this machine; ``LOCAL`` for local folders."""
+
+    def place(self) -> Place:
+        """Where its root lies; the root need not be there. Asks the storage; raises StorageError."""
 
     def reader(self) -> Reader: ...
 

@@ -17,7 +17,19 @@ from types import TracebackType
 from typing import Self
 
 from tui_sync import names
-from tui_sync.connectors.base import Buffer, Download, Endpoint, Features, Listed, Prompts, Range
+from tui_sync.connectors.base import (
+    LOCAL,
+    Buffer,
+    Download,
+    Endpoint,
+    Features,
+    Listed,
+    Mark,
+    Place,
+    Prompts,
+    Range,
+    prefixes,
+)
 from tui_sync.connectors.one_by_one import OneByOneReader, OneByOneWriter
 from tui_sync.connectors.openat import (
     LIST,
@@ -85,6 +97,21 @@ class LocalConnector:
     @property
     def label(self) -> str:
         return self._label
+
+    @property
+    def server(self) -> str:
+        return LOCAL
+
+    def place(self) -> Place:
+        with self._tree.call("find", ""):
+            root = os.path.realpath(self._tree.root)
+            marks: dict[str, Mark] = {}
+            for path in prefixes(root):
+                with suppress(FileNotFoundError, PermissionError):
+                    found = os.stat(path)
+                    bits = stat_bits.S_IMODE(found.st_mode)
+                    marks[path] = (int(found.st_mtime), found.st_uid, found.st_gid, bits)
+            return Place(root, marks)
 
     def reader(self) -> LocalReader:
         return LocalReader(self._tree)

@@ -19,6 +19,7 @@ from tui_sync.connectors.base import (
     Endpoint,
     Features,
     Listed,
+    Place,
     Prompts,
     Range,
 )
@@ -91,6 +92,13 @@ class MemoryConnector:
                 self.add_dir(path)
             else:
                 self.add_file(path, data, mtime_ns=mtime_ns)
+
+    @property
+    def server(self) -> str:
+        return f"memory {id(self)}"
+
+    def place(self) -> Place:
+        return Place("/")
 
     def reader(self) -> MemoryReader:
         return MemoryReader(self)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from tui_sync.connectors.base import Endpoint, Features, Fetched, Listed, Parcel, Prompts, Range
+from tui_sync.connectors.base import Endpoint, Features, Fetched, Listed, Parcel, Place, Prompts, Range
 from tui_sync.connectors.s3 import listing
 from tui_sync.connectors.s3.client import Store, open_store
 from tui_sync.connectors.s3.download import S3Download, open_object
@@ -72,6 +72,13 @@ class S3Connector:
     def requests(self) -> Counter[str]:
         """What was sent so far, by the S3 operation's name; a request that was repeated counts each time."""
         return self._store.requests.copy()
+
+    @property
+    def server(self) -> str:
+        return f"s3 {self._store.settings.endpoint_url or ''} {self._store.place.bucket}"
+
+    def place(self) -> Place:
+        return Place("/" + self._store.place.prefix.rstrip("/"))
 
     def reader(self) -> S3Reader:
         return S3Reader(self._store)

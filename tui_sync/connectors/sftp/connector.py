@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
+import stat
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 from tui_sync.connectors.base import (
+    LOOPBACK,
     Download,
     Endpoint,
     Features,
     Fetched,
     Listed,
+    Mark,
     Parcel,
+    Place,
     Prompts,
     Range,
     Upload,
+    prefixes,
 )
 from tui_sync.connectors.sftp import openssh_transport, packs, paramiko_transport, wire
 from tui_sync.connectors.sftp.download import SftpDownload
@@ -91,6 +98,20 @@ class SftpConnector:
     def label(self) -> str:
         return self._label
 
+    @property
+    def server(self) -> str:
+        address, _, port = self._pool.server.rpartition(":")
+        with contextlib.suppress(ValueError):
+            if ipaddress.ip_address(address).is_loopback:
+                return f"{LOOPBACK}{port}"
+        return f"sftp {address}:{port}"
+
+    def place(self) -> Place:
+        with self._pool.session() as session:
+            root = _resolved(session, self._remote.root)
+            asked = {path: session.send(wire.Lstat(path), "look at", path) for path in prefixes(root)}
+            return Place(root, {path: mark for path, reply in asked.items() if (mark := _mark(reply))})
+
     def reader(self) -> SftpReader:
         return SftpReader(self._remote, self._features)
 
@@ -114,6 +135,34 @@ def _root(session: SftpSession, path: str) -> str:
         raise wire.broken("it gave no absolute path for the login folder")
     home = names[0].name.rstrip("/")
     return f"{home}/{path.strip('/')}".rstrip("/") or "/"
+
+
+def _resolved(session: SftpSession, root: str) -> str:
+    """Without symlinks, as far as the server tells; of a root still to be made what is above it."""
+    above, _, name = root.rpartition("/")
+    for path, rest in ((root, ""), (above or "/", name)):
+        try:
+            names = session.send(wire.RealPath(path), "find", path).names()
+            session.send(wire.Stat(path), "look at", path).attributes()
+        except (ConnectionLost, TimedOut):
+            raise
+        except StorageError:
+            continue
+        if len(names) == 1 and names[0].name.startswith("/"):
+            found = names[0].name.rstrip("/")
+            return f"{found}/{rest}".rstrip("/") or "/"
+    return root
+
+
+def _mark(reply: Reply) -> Mark | None:
+    try:
+        found = reply.attributes()
+    except (ConnectionLost, TimedOut):
+        raise
+    except StorageError:
+        return None
+    bits = None if found.permissions is None else stat.S_IMODE(found.permissions)
+    return (found.times[1] if found.times else None, *(found.owner or (None, None)), bits)
 
 
 class SftpReader:

@@ -48,6 +48,7 @@ _SHOWN = 300
 _LONGEST_FOLDER = 70
 _GCM = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 _LOGGED_IN = b"Authenticated to "
+_ADDRESS = re.compile(rb"Authenticated to \S+ \(\[(?P<address>[^\]]+)\]:(?P<port>\d+)\)")
 _NOISE = re.compile(
     r"Authenticated to |Transferred: |Bytes per second|Connection to .* closed|Warning: Permanently added"
     r"|debug\d: |Server accepts key|Connecting to |mux_client_request_session: read from master failed"
@@ -131,6 +132,8 @@ class _Process:
 
     def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
         self._said = b""
+        # What it had said when it was logged in.
+        self.greeting = b""
         self.logged_in = False
         ours, theirs = [], []
         try:
@@ -186,7 +189,8 @@ class _Process:
         with os.fdopen(stderr, "rb", buffering=0) as stream:
             while data := stream.read(_KEPT):
                 self._said = (self._said + data)[-_KEPT:]
-                if _LOGGED_IN in self._said:
+                if not self.logged_in and _LOGGED_IN in self._said:
+                    self.greeting = self._said
                     self.logged_in = True
         self._process.wait()
 
@@ -248,6 +252,13 @@ class OpensshTransport:
         if self._closed:
             raise ConnectError("the connection was closed")
         raise self._refusal()
+
+    @property
+    def server(self) -> str:
+        match = _ADDRESS.search(self._master.greeting)
+        if match is None:
+            return self._login.address.lower()
+        return f"{match['address'].decode()}:{match['port'].decode()}"
 
     def open_sftp(self) -> PipeChannel:
         with self._lock:

@@ -235,9 +235,14 @@ class ParamikoChannel:
 class ParamikoTransport:
     """One login, see ``transport.SshTransport``."""
 
-    def __init__(self, transport: paramiko.Transport, line: Line) -> None:
+    def __init__(self, transport: paramiko.Transport, line: Line, server: str) -> None:
         self._transport = transport
         self._line = line
+        self._server = server
+
+    @property
+    def server(self) -> str:
+        return self._server
 
     @property
     def transport(self) -> paramiko.Transport:
@@ -360,10 +365,17 @@ def trust(login: Login) -> tuple[HostKey, Path]:
 def _shake_hands(login: Login) -> ParamikoTransport:
     line = _open_line(login)
     try:
-        return ParamikoTransport(_handshake(login, line.connection), line)
+        return ParamikoTransport(_handshake(login, line.connection), line, _server(login, line.connection))
     except BaseException:
         line.close()
         raise
+
+
+def _server(login: Login, connection: socket.socket | paramiko.Channel) -> str:
+    if isinstance(connection, socket.socket) and connection.family in (socket.AF_INET, socket.AF_INET6):
+        address, port = connection.getpeername()[:2]
+        return f"{address}:{port}"
+    return login.address
 
 
 def _connect(login: Login) -> ParamikoTransport:

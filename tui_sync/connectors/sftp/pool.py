@@ -73,6 +73,12 @@ class SessionPool:
                 self._users[session] -= 1
 
     @property
+    def server(self) -> str:
+        """Of the newest login, see ``SshTransport``; empty before the first."""
+        transport = self._transport
+        return transport.server if transport is not None else ""
+
+    @property
     def leases(self) -> int:
         """How many users there are, all sessions together."""
         with self._lock:

@@ -25,6 +25,11 @@ class ByteChannel(Protocol):
 class SshTransport(Protocol):
     """One authenticated SSH login, over which several channels run."""
 
+    @property
+    def server(self) -> str:
+        """The address that was connected to, ``ADDRESS:PORT``, or as the login has it where the way there
+        leads through something else. The same for all who log in there."""
+
     def open_sftp(self) -> ByteChannel:
         """A new channel to the SFTP subsystem. Raises ConnectionLost, or NotSupported where the server
         refuses a further session."""
