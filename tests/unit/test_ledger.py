@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tui_sync.errors import LedgerError
-from tui_sync.ledger import Ledger, open_ledger
+from tui_sync.ledger import Ledger, open_ledger, store
 from tui_sync.ledger.store import RUNS_KEPT, default_state_dir, pair_ledgers
 from tui_sync.model import (
     Action,
@@ -209,7 +212,8 @@ def test_items_come_by_seq_in_batches_and_filtered(ledger: Ledger) -> None:
         assert list(ledger.items(plan_id, actions=some, included=True, batch=batch)) == expected
     assert list(ledger.items(plan_id, actions=())) == []
     assert list(ledger.items(plan_id, included=False)) == []
-    assert list(ledger.items(plan_id + 1)) == []
+    with pytest.raises(LedgerError, match="scan again"):
+        list(ledger.items(plan_id + 1))
 
 
 def test_items_may_change_while_they_are_read(ledger: Ledger) -> None:
@@ -327,9 +331,10 @@ def test_a_newer_plan_replaces_one_that_never_ran(ledger: Ledger) -> None:
     old = planned(ledger, [item(0, Action.CREATE, "a")])
     new = ledger.new_plan("s", "t", SyncOptions())
     assert new > old
-    assert list(ledger.items(old)) == []
     for attempt in (
         lambda: ledger.plan(old),
+        lambda: list(ledger.items(old)),
+        lambda: ledger.item(old, "a"),
         lambda: ledger.start_run(old),
         lambda: ledger.totals(old),
         lambda: ledger.add_items(old, [item(1, Action.CREATE, "b")]),
@@ -337,6 +342,51 @@ def test_a_newer_plan_replaces_one_that_never_ran(ledger: Ledger) -> None:
     ):
         with pytest.raises(LedgerError, match="newer scan has replaced it: scan again"):
             attempt()
+
+
+_DRY_RUN = """
+import sys
+from pathlib import Path
+from tui_sync.ledger import open_ledger
+from tui_sync.model import SyncOptions
+ledger = open_ledger("pair", source="", target="", state_dir=Path(sys.argv[1]))
+print(ledger.new_plan("s", "t", SyncOptions()), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_plan_of_another_process_stays_while_that_is_at_work(ledger: Ledger, tmp_path: Path) -> None:
+    mine = planned(ledger, [item(0, Action.CREATE, "a"), item(1, Action.SKIP, "same")])
+    other = subprocess.Popen(
+        [sys.executable, "-c", _DRY_RUN, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert other.stdout is not None
+    try:
+        theirs = int(other.stdout.readline())
+        assert len(list(ledger.items(mine))) == 2
+        ledger.start_run(mine)
+        planned(ledger, [])
+        ledger.prune(5)
+        assert ledger.plan(theirs).plan_id == theirs
+    finally:
+        other.communicate(timeout=30)
+    planned(ledger, [])
+    with pytest.raises(LedgerError, match="scan again"):
+        ledger.plan(theirs)
+
+
+def test_a_plan_of_another_process_goes_after_a_day(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "this_process", lambda: "1 another elsewhere")
+    long_ago = time.time_ns() - 25 * 3600 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: long_ago)
+    old = planned(ledger, [])
+    monkeypatch.undo()
+    monkeypatch.setattr(store, "this_process", lambda: "1 another elsewhere")
+    new = planned(ledger, [])
+    planned(ledger, [])
+    assert ledger.plan(new).plan_id == new
+    with pytest.raises(LedgerError, match="scan again"):
+        ledger.plan(old)
 
 
 def test_an_unfinished_plan_does_not_run(ledger: Ledger) -> None:
@@ -397,7 +447,8 @@ def test_old_runs_go_with_their_plans(ledger: Ledger, tmp_path: Path) -> None:
         runs.append((run_id, plan_id))
     assert [run.run_id for run in ledger.runs()] == [run_id for run_id, _ in reversed(runs[5:])]
     assert list(ledger.outcomes(runs[4][0])) == []
-    assert list(ledger.items(runs[4][1])) == []
+    with pytest.raises(LedgerError, match="scan again"):
+        list(ledger.items(runs[4][1]))
     assert len(list(ledger.outcomes(runs[5][0]))) == 1
     assert len(list(ledger.items(runs[5][1]))) == 1
     assert ledger.synced("p0") is not None

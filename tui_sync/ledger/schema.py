@@ -28,7 +28,7 @@ _TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
     """CREATE TABLE plans (
         plan_id INTEGER PRIMARY KEY AUTOINCREMENT,
-        created_ns, source, target, options TEXT NOT NULL, totals TEXT, guards TEXT)""",
+        created_ns, maker TEXT, source, target, options TEXT NOT NULL, totals TEXT, guards TEXT)""",
     f"""CREATE TABLE items (
         plan_id INTEGER NOT NULL REFERENCES plans ON DELETE CASCADE,
         seq INTEGER NOT NULL, path NOT NULL, action TEXT NOT NULL, kind TEXT NOT NULL, reason,

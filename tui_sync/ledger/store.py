@@ -23,6 +23,7 @@ import platformdirs
 
 from tui_sync.errors import LedgerError
 from tui_sync.ledger import rows, schema
+from tui_sync.ledger.maker import may_be_at_work, this_process
 from tui_sync.ledger.pairlock import pair_lock
 from tui_sync.model import (
     Action,
@@ -42,6 +43,7 @@ from tui_sync.names import ancestors, printable
 
 RUNS_KEPT = 20
 _INSERT_BATCH = 2000
+_PLAN_KEPT_NS = 24 * 3600 * 10**9
 
 T = TypeVar("T")
 
@@ -120,17 +122,25 @@ class Ledger:
         return pair_lock(self.path)
 
     def new_plan(self, source: str, target: str, options: SyncOptions) -> int:
-        """Begin a plan. Plans that never ran are dropped with their items: the newest scan is what counts."""
+        """Begin a plan. Plans that never ran are dropped with their items: the newest scan is what counts.
+        Those of another process that is still at work stay for a day: it may be about to run one."""
         with self._transaction() as db:
-            db.execute("DELETE FROM plans WHERE plan_id NOT IN (SELECT plan_id FROM runs)")
+            _drop_idle_plans(db)
             # What a finished run left alone is no part of its receipt, and most of a plan made for the app.
             db.execute(
                 """DELETE FROM items WHERE action = 'skip' AND kind IN ('equal', 'excluded')
+                   AND plan_id IN (SELECT plan_id FROM runs)
                    AND plan_id NOT IN (SELECT plan_id FROM runs WHERE finished_ns IS NULL)"""
             )
             cursor = db.execute(
-                "INSERT INTO plans (created_ns, source, target, options) VALUES (?, ?, ?, ?)",
-                (time.time_ns(), rows.text_to_blob(source), rows.text_to_blob(target), rows.to_json(options)),
+                "INSERT INTO plans (created_ns, maker, source, target, options) VALUES (?, ?, ?, ?, ?)",
+                (
+                    time.time_ns(),
+                    this_process(),
+                    rows.text_to_blob(source),
+                    rows.text_to_blob(target),
+                    rows.to_json(options),
+                ),
             )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -186,7 +196,7 @@ class Ledger:
         """The items ordered by ``seq``, fetched ``batch`` at a time.
 
         Nothing is held open in between: ``include`` may be called while iterating, and items not fetched yet
-        come as it left them.
+        come as it left them. Raises LedgerError for a plan that is not there, or not any more.
         """
         table, condition = "items", "plan_id = ?"
         parameters: list[int | str] = [plan_id]
@@ -214,7 +224,11 @@ class Ledger:
                     if after is None
                     else db.execute(following, (*parameters, after.seq, batch))
                 )
-                return [rows.row_to_item(row) for row in found]
+                items = [rows.row_to_item(row) for row in found]
+                if len(items) < batch:
+                    # Nothing more, or nothing any more: a plan that was dropped is not to look short.
+                    _require_plan(db, plan_id)
+                return items
 
         return _in_batches(fetch, batch)
 
@@ -226,7 +240,10 @@ class Ledger:
                     WHERE plan_id = ? AND path = ? ORDER BY seq LIMIT 1""",
                 (plan_id, rows.text_to_blob(path)),
             ).fetchone()
-            return None if row is None else rows.row_to_item(row)
+            if row is None:
+                _require_plan(db, plan_id)
+                return None
+            return rows.row_to_item(row)
 
     def include(self, plan_id: int, path: str, included: bool) -> int:
         """Put the item at ``path`` and all below it into the plan, or take them out; ``""`` means all.
@@ -365,7 +382,7 @@ class Ledger:
                    (SELECT run_id FROM runs ORDER BY run_id DESC LIMIT ?)""",
                 (keep,),
             ).rowcount
-            db.execute("DELETE FROM plans WHERE plan_id NOT IN (SELECT plan_id FROM runs)")
+            _drop_idle_plans(db)
         with self._write_lock, _translated(self.path):
             self._writer.execute("VACUUM")
         return removed
@@ -534,6 +551,17 @@ def _in_batches(fetch: Callable[[T | None], list[T]], size: int) -> Iterator[T]:
 def _has_deletes(db: sqlite3.Connection, plan_id: int, where: str, below: Sequence[bytes]) -> bool:
     query = f"SELECT 1 FROM items WHERE plan_id = ? AND {where} AND action = 'delete' LIMIT 1"
     return db.execute(query, (plan_id, *below)).fetchone() is not None
+
+
+def _drop_idle_plans(db: sqlite3.Connection) -> None:
+    """Those that never ran, and that nobody may be about to run."""
+    oldest = time.time_ns() - _PLAN_KEPT_NS
+    idle = db.execute(
+        "SELECT plan_id, created_ns, maker FROM plans WHERE plan_id NOT IN (SELECT plan_id FROM runs)"
+    ).fetchall()
+    for plan_id, created_ns, maker in idle:
+        if created_ns < oldest or not may_be_at_work(maker):
+            db.execute("DELETE FROM plans WHERE plan_id = ?", (plan_id,))
 
 
 def _require_plan(db: sqlite3.Connection, plan_id: int) -> None:
