@@ -57,11 +57,13 @@ def _serve(target: int, rtt_s: float, told: Connection) -> None:
     selector.register(listener, selectors.EVENT_READ)
     flows: dict[socket.socket, tuple[_Direction, _Direction]] = {}
     while True:
-        _deliver(flows)
         now = time.monotonic()
+        _deliver(flows, now)
+        for end in list(flows):
+            _watch(end, flows, selector, now)
         # What is due already waits for its sink, and the selector for that.
         due = [out.held[0][0] for out, _ in flows.values() if out.held and out.held[0][0] > now]
-        wait = min(due) - now if due else None
+        wait = max(0.0, min(due) - time.monotonic()) if due else None
         for key, mask in selector.select(wait):
             end = key.fileobj
             assert isinstance(end, socket.socket)
@@ -69,19 +71,27 @@ def _serve(target: int, rtt_s: float, told: Connection) -> None:
                 _connect(listener, target, flows, selector)
             elif mask & selectors.EVENT_READ and end in flows:
                 _receive(flows[end][0], rtt_s / 2)
-        for end in list(flows):
-            out, into = flows[end]
-            if out.ended and into.ended and not out.held and not into.held:
-                _register(selector, end, 0)
-                end.close()
-                del flows[end]
-                continue
-            events = 0
-            if not out.ended and out.size < _HELD:
-                events |= selectors.EVENT_READ
-            if into.held and into.held[0][0] <= time.monotonic():
-                events |= selectors.EVENT_WRITE
-            _register(selector, end, events)
+
+
+def _watch(
+    end: socket.socket,
+    flows: dict[socket.socket, tuple[_Direction, _Direction]],
+    selector: selectors.BaseSelector,
+    now: float,
+) -> None:
+    """Wait for what this end can do next, or let go of it."""
+    out, into = flows[end]
+    if out.ended and into.ended and not out.held and not into.held:
+        _register(selector, end, 0)
+        end.close()
+        del flows[end]
+        return
+    events = 0
+    if not out.ended and out.size < _HELD:
+        events |= selectors.EVENT_READ
+    if into.held and into.held[0][0] <= now:
+        events |= selectors.EVENT_WRITE
+    _register(selector, end, events)
 
 
 def _register(selector: selectors.BaseSelector, end: socket.socket, events: int) -> None:
@@ -125,8 +135,7 @@ def _receive(way: _Direction, delay_s: float) -> None:
     way.size += len(data)
 
 
-def _deliver(flows: dict[socket.socket, tuple[_Direction, _Direction]]) -> None:
-    now = time.monotonic()
+def _deliver(flows: dict[socket.socket, tuple[_Direction, _Direction]], now: float) -> None:
     for out, _ in list(flows.values()):
         while out.held and out.held[0][0] <= now:
             due, data = out.held.popleft()

@@ -89,6 +89,7 @@ class SftpConnector:
         self._label = endpoint.url
         self._pool = pool
         with pool.session() as session:
+            pool.warm()
             self._remote = Remote(pool, _root(session, endpoint.path))
             self._features = Features(
                 mtime_precision_ns=SECOND_NS, atomic_replace=session.offers(wire.POSIX_RENAME)
@@ -292,7 +293,7 @@ class SftpWriter:
     def upload(
         self, path: str, *, temporary: str, size: int | None, mtime_ns: int | None, mode: int | None
     ) -> Upload:
-        return SftpUpload(self._remote, path, temporary, mtime_ns=mtime_ns, mode=mode)
+        return SftpUpload(self._remote, path, temporary, mtime_ns=mtime_ns, mode=mode, size=size)
 
     def resume(
         self,
@@ -305,7 +306,9 @@ class SftpWriter:
         mtime_ns: int | None,
         mode: int | None,
     ) -> Upload:
-        return SftpUpload(self._remote, path, temporary, mtime_ns=mtime_ns, mode=mode, resumed=acknowledged)
+        return SftpUpload(
+            self._remote, path, temporary, mtime_ns=mtime_ns, mode=mode, size=size, resumed=acknowledged
+        )
 
     def stage_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
         return packs.stage_many(self._remote, parcels)

@@ -10,6 +10,7 @@ from typing import Self
 
 from tui_sync.connectors.base import Buffer
 from tui_sync.connectors.sftp import wire
+from tui_sync.connectors.sftp.lanes import Lane, Lanes
 from tui_sync.connectors.sftp.remote import Remote
 from tui_sync.connectors.sftp.session import Reply, SftpSession
 from tui_sync.connectors.sftp.window import Window
@@ -41,35 +42,49 @@ class SftpDownload:
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Buffer]:
         session, handle = self._opened()
+        lanes = Lanes(self._remote, Lane(session, handle), self._full)
+        try:
+            yield from self._blocks(lanes, start, stop)
+        finally:
+            lanes.close()
+
+    def _blocks(self, lanes: Lanes, start: int, stop: int | None) -> Iterator[Buffer]:
         window = Window(self._remote.pool)
         end = stop if stop is not None else self._size
         # Beyond the size as it was told there may be nothing: one request at a time finds out.
         known = self._size if self._size is not None else 0
-        asked: deque[tuple[int, int, Reply]] = deque()
+        lanes.open_for(wire.OpenFlag.READ, min(known, end or known) - start, self._attributes)
+        window.lanes = len(lanes)
+        asked: deque[tuple[int, int, Lane, Reply]] = deque()
         under_way, at = 0, start
-        size = session.read_size
+        size = lanes.best().session.read_size
         while True:
             while end is None or at < end:
                 if asked and (at >= known or under_way + size > window.size):
                     break
                 length = size if end is None else min(size, end - at)
-                asked.append((at, length, session.send(wire.Read(handle, at, length), "read", self._full)))
+                lane = lanes.best()
+                reply = lane.session.send(wire.Read(lane.handle, at, length), "read", self._full)
+                asked.append((at, length, lane, reply))
+                lane.under_way += length
                 at += length
                 under_way += length
             if not asked:
                 return
-            offset, length, reply = asked.popleft()
+            offset, length, lane, reply = asked.popleft()
             data = reply.data()
             if not data:
                 return
             window.acknowledged(reply)
             under_way -= length
+            lane.under_way -= length
             if len(data) < length:
                 # A short reply says nothing about the end of the file: ask for the rest, in its place.
                 rest = (offset + len(data), length - len(data))
-                again = session.send(wire.Read(handle, *rest), "read", self._full)
-                asked.appendleft((*rest, again))
+                again = lane.session.send(wire.Read(lane.handle, *rest), "read", self._full)
+                asked.appendleft((*rest, lane, again))
                 under_way += rest[1]
+                lane.under_way += rest[1]
                 if offset + length < known:
                     size = max(min(size, len(data)), 4096)
             yield data
@@ -105,6 +120,7 @@ class SftpDownload:
         request = wire.Open(self._full, wire.OpenFlag.READ)
         self._handle = session.send(request, "open", self._full).handle()
         attributes = session.send(wire.Fstat(self._handle), "look at", self._full).attributes()
+        self._attributes = attributes
         self._size = attributes.size
         self._entry = self._remote.entry(self._path, attributes)
         if attributes.permissions is not None and self._entry.kind is not Kind.FILE:

@@ -8,9 +8,17 @@ from collections.abc import Callable, Iterator
 
 from tui_sync.connectors.sftp.session import SftpSession
 from tui_sync.connectors.sftp.transport import SshTransport
-from tui_sync.errors import ConnectError, ConnectionLost, HostKeyError, LoginRefused, NotSupported
+from tui_sync.errors import (
+    ConnectError,
+    ConnectionLost,
+    HostKeyError,
+    LoginRefused,
+    NotSupported,
+    StorageError,
+)
 
 CHANNELS = 8
+_FAR_S = 0.01
 
 
 class SessionPool:
@@ -31,6 +39,7 @@ class SessionPool:
         self._dial = dial
         self._abort = abort
         self._cap = channels
+        self._ceiling = channels
         self._lock = threading.Lock()
         self._opening = threading.Lock()
         self._users: dict[SftpSession, int] = {}
@@ -72,11 +81,36 @@ class SessionPool:
             if session in self._users:
                 self._users[session] -= 1
 
+    def idle(self, most: int) -> list[SftpSession]:
+        """Up to ``most`` open sessions that nobody uses, each to be kept until ``release``."""
+        with self._lock:
+            found = [session for session, users in self._users.items() if not users and session.alive]
+            for session in found[: max(0, most)]:
+                self._users[session] += 1
+            return found[: max(0, most)]
+
+    def warm(self) -> None:
+        """Have all channels opened soon, at the same time, where it takes long to open one."""
+        if self.rtt_s < _FAR_S:
+            return
+        with self._lock:
+            transport, missing = self._transport, self._cap - len(self._users)
+        for _ in range(missing if transport is not None else 0):
+            threading.Thread(
+                target=self._open_one, args=(transport,), name="tui-sync-warm", daemon=True
+            ).start()
+
     @property
     def server(self) -> str:
         """Of the newest login, see ``SshTransport``; empty before the first."""
         transport = self._transport
         return transport.server if transport is not None else ""
+
+    @property
+    def rtt_s(self) -> float:
+        """Seconds that a round trip takes, as measured by the quickest of the sessions."""
+        with self._lock:
+            return min((session.rtt_s for session in self._users), default=0.0)
 
     @property
     def leases(self) -> int:
@@ -148,6 +182,28 @@ class SessionPool:
             with self._lock:
                 self._attempts += 1
                 self._failure = failure
+
+    def _open_one(self, transport: SshTransport) -> None:
+        try:
+            session = SftpSession(transport.open_sftp())
+        except NotSupported:
+            with self._lock:
+                # Others may be on their way, and those that are open are granted.
+                self._cap = max(1, min(self._cap, len(self._users)))
+            return
+        except StorageError:
+            # Who needs the channel will find out.
+            return
+        with self._lock:
+            if (
+                self._transport is transport
+                and len(self._users) < self._ceiling
+                and not self._closed.is_set()
+            ):
+                self._users[session] = 0
+                self._cap = max(self._cap, len(self._users))
+                return
+        session.close()
 
     def _open(self) -> SftpSession:
         transport = self._transport

@@ -176,8 +176,13 @@ class SftpSession:
         self._failure: tuple[type[StorageError], str] | None = None
         self._progress = time.monotonic()
         try:
+            began = time.monotonic()
             self.extensions = self._exchange_versions()
+            if wire.LIMITS in self.extensions:
+                began = time.monotonic()
             self.limits = self._ask_limits()
+            # A round trip, or a little more where the server has first to be started.
+            self.rtt_s = time.monotonic() - began
         except BaseException:
             self.close()
             raise

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from tui_sync.connectors.base import Buffer, Download, Range
 from tui_sync.connectors.ranges import Ranges
 from tui_sync.connectors.sftp import wire
+from tui_sync.connectors.sftp.lanes import Lane, Lanes
 from tui_sync.connectors.sftp.remote import Remote, times_of
 from tui_sync.connectors.sftp.rename import rename_new, rename_over
 from tui_sync.connectors.sftp.session import Reply, SftpSession
@@ -49,6 +50,7 @@ class SftpUpload:
         *,
         mtime_ns: int | None,
         mode: int | None,
+        size: int | None = None,
         resumed: Sequence[Range] | None = None,
     ) -> None:
         self._remote = remote
@@ -59,7 +61,9 @@ class SftpUpload:
         self._temporary = temporary
         self._full = remote.full(temporary)
         self._lock = threading.Lock()
-        self._acks: deque[tuple[int, Reply]] = deque()
+        self._acks: deque[tuple[int, Lane, Reply]] = deque()
+        self._size = size
+        self._lanes: Lanes | None = None
         self._under_way = 0
         self._window = Window(remote.pool)
         self._failure: StorageError | None = None
@@ -105,6 +109,7 @@ class SftpUpload:
             while self._acks:
                 self._acknowledge(*self._acks.popleft())
             self._raise_failure()
+            self._close_lanes()
         handle = self._opened()
         session, full, wanted = self._session, self._full, self._wanted
         # One round trip: the draft has requests on one file answered as if sent one by one (section 6).
@@ -205,15 +210,34 @@ class SftpUpload:
     def _write(self, offset: int, data: memoryview) -> None:
         with self._lock:
             self._raise_failure()
-            while self._acks and (self._acks[0][1].done or self._under_way + len(data) > self._window.size):
+            while self._acks and (self._acks[0][2].done or self._under_way + len(data) > self._window.size):
                 self._acknowledge(*self._acks.popleft())
             self._raise_failure()
-            request = wire.Write(self._opened(), offset, data)
-            self._acks.append((offset, self._session.send(request, "write", self._full)))
+            lane = self._open_lanes().best()
+            request = wire.Write(lane.handle, offset, data)
+            self._acks.append((offset, lane, lane.session.send(request, "write", self._full)))
+            lane.under_way += len(data)
             self._under_way += len(data)
 
-    def _acknowledge(self, offset: int, reply: Reply) -> None:
+    def _open_lanes(self) -> Lanes:
+        if self._lanes is None:
+            handle = self._opened()
+            self._lanes = Lanes(self._remote, Lane(self._session, handle), self._full)
+            if self._temporary != self._path:
+                self._lanes.open_for(OpenFlag.WRITE, self._size, None)
+                self._window.lanes = len(self._lanes)
+        return self._lanes
+
+    def _close_lanes(self, *, wait: bool = True) -> None:
+        """What was written on other channels is closed there before the file gets its attributes."""
+        lanes, self._lanes = self._lanes, None
+        for reply in lanes.close() if lanes is not None else ():
+            if wait:
+                reply.ok()
+
+    def _acknowledge(self, offset: int, lane: Lane, reply: Reply) -> None:
         self._under_way -= reply.weight
+        lane.under_way -= reply.weight
         try:
             reply.ok()
         except StorageError as error:
@@ -261,6 +285,7 @@ class SftpUpload:
         return self._handle
 
     def _leave(self) -> None:
+        self._close_lanes(wait=False)
         self._remote.pool.release(self._session)
 
 

@@ -10,6 +10,8 @@ from tui_sync.connectors.sftp.session import Reply
 _LEAST = 512 << 10
 _FIRST = 1 << 20
 _MOST = 4 << 20
+# What a channel carries in a round trip, and a little to wait at its mouth.
+_LANE = 2560 << 10
 _ALL_FILES = 24 << 20
 _QUICK_S = 1.0
 _SLOW_S = 5.0
@@ -19,11 +21,12 @@ class Window:
     """Grows while replies come quickly, and shrinks where they take seconds: on a slow line much under way
     only means waiting longer for every reply, until it looks like a dead one. All files share a bound."""
 
-    __slots__ = ("_pool", "_size")
+    __slots__ = ("_pool", "_size", "lanes")
 
     def __init__(self, pool: SessionPool) -> None:
         self._pool = pool
         self._size = _FIRST
+        self.lanes = 1
 
     @property
     def size(self) -> int:
@@ -33,7 +36,8 @@ class Window:
     def acknowledged(self, reply: Reply) -> None:
         took = time.monotonic() - reply.sent_at
         if took < _QUICK_S:
-            most = min(_MOST, _ALL_FILES // max(1, self._pool.leases))
+            most = _MOST if self.lanes == 1 else self.lanes * _LANE
+            most = min(most, self.lanes * _ALL_FILES // max(self.lanes, self._pool.leases))
             self._size = max(_LEAST, min(2 * self._size, most))
         elif took > _SLOW_S:
             self._size = max(_LEAST, self._size // 2)
