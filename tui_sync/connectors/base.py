@@ -303,6 +303,14 @@ class ReadsAhead(Protocol):
         """A reader for one walk over the tree as it is now, each directory listed once, parents first."""
 
 
+@runtime_checkable
+class CopiesOnServer(Protocol):
+    """A Writer whose uploads can take content from files of its own server."""
+
+    def copies_from(self, reader: Reader) -> bool:
+        """Whether ``Upload.copy_from`` is going to succeed for the files of this reader."""
+
+
 # Of a folder: modified (seconds), user, group, permissions; None where unknown.
 Mark: TypeAlias = tuple[int | None, ...]
 

@@ -175,6 +175,7 @@ class Copier:
         """Byte for byte, what the target does not hold already. A digest needs every byte read all the
         same."""
         if digest is None and upload.copy_from(download):
+            self._partials.written(item, planned, upload, 0, planned.size)
             slot.done = planned.size
             return
         held = Ranges(upload.held)

@@ -14,7 +14,7 @@ from itertools import groupby
 
 from tui_sync import names
 from tui_sync.cancel import CancelToken
-from tui_sync.connectors.base import Connector
+from tui_sync.connectors.base import Connector, CopiesOnServer
 from tui_sync.errors import (
     Cancelled,
     ConnectError,
@@ -281,7 +281,11 @@ class Engine:
     def _copy_files(self) -> None:
         self._progress.phase = "files"
         totals, options = self._plan.totals, self._plan.options
-        together = options.write is WriteMode.ATOMIC and transform(options.transform).identity
+        plain = options.write is WriteMode.ATOMIC and transform(options.transform).identity
+        # A pack comes through here; where the server can copy, nothing need.
+        together = plain and not (
+            isinstance(self._writer, CopiesOnServer) and self._writer.copies_from(self._source.reader())
+        )
         # No larger than lets every worker have some.
         most = min(MOST_FILES, -(-totals.files // (2 * self._crew.limit))) if together else 1
         packs = packed(self._items(Action.CREATE, Action.UPDATE), max(1, most))

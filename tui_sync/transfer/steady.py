@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tui_sync.cancel import CancelToken
-from tui_sync.connectors.base import Download, Features, Fetched, Listed, Reader
+from tui_sync.connectors.base import Download, Features, Fetched, Listed, Reader, ReadsAhead
 from tui_sync.errors import StorageError
 from tui_sync.model import Entry
 from tui_sync.transfer.retry import Retry
@@ -22,6 +22,10 @@ class SteadyReader:
     @property
     def features(self) -> Features:
         return self._reader.features
+
+    def for_walk(self) -> SteadyReader:
+        reader = self._reader.for_walk() if isinstance(self._reader, ReadsAhead) else self._reader
+        return SteadyReader(reader, self._retry, self._cancel)
 
     def list_dir(self, path: str) -> list[Listed]:
         return self._retry.call(lambda: self._reader.list_dir(path), self._cancel)

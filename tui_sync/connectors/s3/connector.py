@@ -13,7 +13,17 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from tui_sync.connectors.base import Endpoint, Features, Fetched, Listed, Parcel, Place, Prompts, Range
+from tui_sync.connectors.base import (
+    Endpoint,
+    Features,
+    Fetched,
+    Listed,
+    Parcel,
+    Place,
+    Prompts,
+    Range,
+    Reader,
+)
 from tui_sync.connectors.s3 import listing
 from tui_sync.connectors.s3.client import Store, open_store
 from tui_sync.connectors.s3.download import S3Download, open_object
@@ -94,17 +104,17 @@ class S3Reader:
     """Reader of a bucket. Listings show no times: ``stat`` and downloads do."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
 
     @property
     def features(self) -> Features:
-        return _FEATURES if self._store.checks_uploads else replace(_FEATURES, checks_uploads=False)
+        return _FEATURES if self.store.checks_uploads else replace(_FEATURES, checks_uploads=False)
 
     def list_dir(self, path: str) -> list[Listed]:
-        return listing.list_alone(self._store, path)
+        return listing.list_alone(self.store, path)
 
     def for_walk(self) -> WalkReader:
-        return WalkReader(self._store)
+        return WalkReader(self.store)
 
     def stat(self, path: str) -> Entry:
         if path:
@@ -112,37 +122,37 @@ class S3Reader:
                 return self._file(path)
             except NotFound:
                 pass
-        first = self._store.first_below(path)
-        if first is None and (path or self._store.place.prefix):
+        first = self.store.first_below(path)
+        if first is None and (path or self.store.place.prefix):
             raise NotFound(f"“{printable(path) or '/'}” does not exist")
         return Entry(path, Kind.DIRECTORY, mtime_ns=self._marker_time(path, first))
 
     def _file(self, path: str) -> Entry:
-        answer = self._store.call("head_object", "examine", path, Key=self._store.place.key(path))
+        answer = self.store.call("head_object", "examine", path, Key=self.store.place.key(path))
         return entry_of(path, answer, int(answer["ContentLength"]))
 
     def _marker_time(self, path: str, first: str | None) -> int | None:
-        key = self._store.place.folder(path)
+        key = self.store.place.folder(path)
         if not key or first != key:
             return None
         try:
-            answer = self._store.call("head_object", "examine", path, Key=key)
+            answer = self.store.call("head_object", "examine", path, Key=key)
         except NotFound:
             return None
         kept = mtime_of(answer.get("Metadata") or {})
         return modified_ns(answer.get("LastModified")) if kept is None else kept
 
     def open(self, path: str) -> S3Download:
-        return open_object(self._store, path)
+        return open_object(self.store, path)
 
     def checksum(self, path: str, algorithm: str) -> str | None:
         return None
 
     def stat_many(self, paths: Sequence[str]) -> list[Entry | StorageError]:
-        return _at_once(self._store, [partial(self.stat, path) for path in paths])
+        return _at_once(self.store, [partial(self.stat, path) for path in paths])
 
     def fetch_many(self, paths: Sequence[str], most: int) -> list[Fetched | StorageError]:
-        return _at_once(self._store, [partial(self._fetch, path, most) for path in paths])
+        return _at_once(self.store, [partial(self._fetch, path, most) for path in paths])
 
     def _fetch(self, path: str, most: int) -> Fetched:
         with self.open(path) as download:
@@ -208,6 +218,12 @@ class S3Writer:
         )
         upload.take_up()
         return upload
+
+    def copies_from(self, reader: Reader) -> bool:
+        if not isinstance(reader, S3Reader) or reader.store.account != self._store.account:
+            return False
+        reader.store.copied_on_server = True
+        return True
 
     def stage_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
         """Sends nothing: until they are published, small files are kept here."""

@@ -28,8 +28,10 @@ class Source(Protocol):
     def entry(self) -> Entry: ...
 
 
-def too_large_for_one(size: int) -> bool:
-    return size > MOST_AT_ONCE
+def in_parts(source: Entry) -> bool:
+    """Whether a copy has to be made part by part. What went up in parts does too: copied whole, Swift shows
+    another ETag in listings than to HEAD, and the copy would never count as the one that was made."""
+    return source.size > MOST_AT_ONCE or "-" in (source.etag or "")
 
 
 def headers_of(answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from tui_sync.connectors.base import Buffer, Download, Range
 from tui_sync.connectors.ranges import Ranges
 from tui_sync.connectors.s3 import faults
 from tui_sync.connectors.s3.client import Store
-from tui_sync.connectors.s3.copying import copy_object, copy_parts, headers_of, too_large_for_one
+from tui_sync.connectors.s3.copying import copy_object, copy_parts, headers_of, in_parts
 from tui_sync.connectors.s3.download import S3Download, crc32_text
 from tui_sync.connectors.s3.keys import MTIME, Parts, entry_of, md5_of, mtime_text, plain
 from tui_sync.errors import AlreadyExists, Drifted, NotFound, StorageError
@@ -138,9 +138,13 @@ class S3Upload:
         self._need("open")
         if self._next or self._chunks:
             return False
-        if self._upload_id and not too_large_for_one(download.entry.size):
-            self._remove_soon()
-            self._upload_id = ""
+        begun = self._upload_id
+        self._upload_id = ""
+        if in_parts(download.entry):
+            # Anew, as an upload has its attributes from the start, and now they are the source's.
+            self._begin(download)
+        if begun:
+            self._remove_soon(begun)
         self._copy = download
         self._next = download.entry.size
         download.store.copied_on_server = True
@@ -184,14 +188,14 @@ class S3Upload:
             self._settle(self._waiting.popleft())
         self._skip()
 
-    def _begin(self) -> None:
+    def _begin(self, source: S3Download | None = None) -> None:
         answer = self._store.call(
             "create_multipart_upload",
             "write",
             self._path,
             Key=self._key,
             ChecksumAlgorithm=_CHECKSUM,
-            **self._attributes(),
+            **self._attributes(source),
         )
         self._upload_id = str(answer["UploadId"])
 
@@ -214,7 +218,7 @@ class S3Upload:
             self._sent[number] = _Sent(len(body), answer["ETag"], crc32)
         if self._state == "aborted":
             # It had been on its way when the upload was given up, and some servers keep it then.
-            self._remove()
+            self._remove(self._upload_id)
 
     def _look_at(self, answer: dict[str, Any], body: bytes, crc32: str) -> None:
         if self._store.checks_uploads and not _shown(answer, body, crc32):
@@ -239,12 +243,15 @@ class S3Upload:
         return Entry(self._path, Kind.FILE, self._next, self._mtime_ns)
 
     def _finish_copy(self, source: S3Download) -> None:
-        if not too_large_for_one(source.entry.size):
-            return
         if not self._upload_id:
-            self._begin()
+            return
         with self._store.telling("copy", self._path):
-            copied = copy_parts(self._store, source, self._key, self._upload_id)
+            try:
+                copied = copy_parts(self._store, source, self._key, self._upload_id)
+            except Exception as error:
+                if faults.refused(error):
+                    raise Drifted("the source was replaced while it was copied") from None
+                raise
         self._sent = {
             number: _Sent(0, part["ETag"], part.get("ChecksumCRC32")) for number, part in copied.items()
         }
@@ -393,7 +400,7 @@ class S3Upload:
 
     def abort(self) -> None:
         if self._end("aborted") and self._upload_id:
-            self._remove_soon()
+            self._remove_soon(self._upload_id)
 
     def _end(self, state: str) -> bool:
         """False where it had ended before."""
@@ -406,16 +413,16 @@ class S3Upload:
         self._chunks = []
         return True
 
-    def _remove_soon(self) -> None:
+    def _remove_soon(self, upload_id: str) -> None:
         """On a thread of its own, as the store may have been closed; waited for, but not for long."""
-        thread = threading.Thread(target=self._remove, name="s3-abort", daemon=True)
+        thread = threading.Thread(target=self._remove, args=(upload_id,), name="s3-abort", daemon=True)
         thread.start()
         thread.join(_ABORT_S)
 
-    def _remove(self) -> None:
+    def _remove(self, upload_id: str) -> None:
         # It is gone already, or the server cannot be reached: nobody is left to be told.
         with suppress(Exception):
-            self._store.send("abort_multipart_upload", Key=self._key, UploadId=self._upload_id)
+            self._store.send("abort_multipart_upload", Key=self._key, UploadId=upload_id)
 
 
 class _NoConditions(Exception):

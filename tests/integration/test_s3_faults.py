@@ -1,0 +1,307 @@
+"""S3 where it goes wrong: logins, permissions, busy servers, replaced objects, interrupted uploads."""
+
+from __future__ import annotations
+
+import http.server
+import itertools
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.contract.support import BatchPrompts, content, read
+from tests.support import s3, sessions
+from tests.support.batch import started, tui_sync
+from tests.support.s3 import Bucket
+from tests.support.sessions import local, session
+from tests.support.sshd import free_port
+from tui_sync.connectors.base import Endpoint
+from tui_sync.connectors.s3.connector import S3Connector, connect
+from tui_sync.demo.s3_server import Account
+from tui_sync.demo.trees import make_large
+from tui_sync.errors import (
+    ConnectError,
+    Drifted,
+    LoginRefused,
+    NotFound,
+    PermissionDenied,
+    TimedOut,
+    TuiSyncError,
+    Vanished,
+    VerifyFailed,
+)
+from tui_sync.model import Status
+
+MIB = 1 << 20
+WRONG = Account(s3.ADMIN.access_key, "wrong-secret-that-nobody-may-see")
+
+
+@contextmanager
+def connected(endpoint: Endpoint) -> Iterator[S3Connector]:
+    connector = connect(endpoint, BatchPrompts())
+    try:
+        yield connector
+    finally:
+        connector.close()
+
+
+def nowhere(bucket: Bucket) -> Endpoint:
+    return replace(bucket.endpoint(), url="s3://nowhere/", host="nowhere")
+
+
+def unanswered(bucket: Bucket) -> Endpoint:
+    return bucket.endpoint(endpoint_url=f"http://127.0.0.1:{free_port()}", attempts=1)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "code", "words"),
+    [
+        (lambda bucket: bucket.endpoint(account=WRONG), LoginRefused, 7, "secret_key"),
+        (lambda bucket: bucket.endpoint(account=s3.GUEST), PermissionDenied, 1, "permission denied"),
+        (nowhere, NotFound, 3, "does not exist"),
+        (unanswered, ConnectError, 7, "endpoint_url"),
+        (lambda bucket: bucket.endpoint(anonymous=True), TuiSyncError, 1, "bucket"),
+    ],
+    ids=["wrong secret", "no permission", "no bucket", "no server", "anonymous"],
+)
+def test_a_login_that_fails_is_told_in_a_sentence(
+    bucket: Bucket, make: Callable[[Bucket], Endpoint], kind: type[TuiSyncError], code: int, words: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        connect(make(bucket), BatchPrompts())
+    told = str(caught.value)
+    assert words in told
+    assert caught.value.exit_code == code
+    assert caught.value.__cause__ is None
+    for account in (s3.ADMIN, s3.GUEST, WRONG):
+        assert account.secret_key not in repr(caught.value)
+
+
+def test_the_exit_code_of_a_wrong_secret(bucket: Bucket, tmp_path: Path) -> None:
+    profile = tmp_path / "pair.toml"
+    profile.write_text(bucket.section("source") + f'[target]\nurl = "{tmp_path}/target"\n')
+    ran = tui_sync("--batch", "--json", profile, home=tmp_path, **s3.environment(WRONG))
+    assert ran.code == 7
+    assert WRONG.secret_key not in ran.out + ran.err
+    assert "Traceback" not in ran.err
+    assert not (tmp_path / "target").exists()
+
+
+class Front(http.server.ThreadingHTTPServer):
+    """A server that always answers the same, as S3 servers do where something is wrong."""
+
+    daemon_threads = True
+
+    def __init__(self, status: int, code: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.status = status
+        self.body = f"<Error><Code>{code}</Code><Message>so it is</Message></Error>".encode()
+        self.asked = 0
+
+    def __enter__(self) -> Front:
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Front)
+        self.server.asked += 1
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(self.server.body)))
+        self.end_headers()
+        self.wfile.write(self.server.body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "asked"),
+    [
+        (503, "SlowDown", TimedOut, 2),
+        (400, "ExpiredToken", LoginRefused, 1),
+        (403, "RequestTimeTooSkewed", LoginRefused, 1),
+        (403, "InvalidAccessKeyId", LoginRefused, 1),
+    ],
+)
+def test_a_server_that_refuses_is_asked_so_often_and_no_more(
+    status: int, code: str, kind: type[TuiSyncError], asked: int, require_s3: None
+) -> None:
+    with Front(status, code) as front:
+        endpoint = Endpoint(
+            "s3://bucket/",
+            "s3",
+            "/",
+            "bucket",
+            options={"endpoint_url": f"http://127.0.0.1:{front.server_port}", "attempts": 2},
+            secrets={"access_key": lambda: "key", "secret_key": lambda: "secret"},
+        )
+        with pytest.raises(kind):
+            connect(endpoint, BatchPrompts())
+        assert front.asked == asked
+
+
+def test_an_object_replaced_while_it_is_read_is_never_mixed(bucket: Bucket) -> None:
+    old, new = content(40 * MIB, seed=1), content(40 * MIB, seed=2)
+    bucket.put("file", old)
+    with connected(bucket.endpoint()) as connector, connector.reader().open("file") as download:
+        blocks = download.blocks()
+        got = bytearray(next(blocks))
+        bucket.put("file", new)
+        with pytest.raises(Drifted):
+            got.extend(itertools.chain.from_iterable(map(bytes, blocks)))
+        assert old.startswith(got)
+        bucket.delete("file")
+        with pytest.raises(Vanished):
+            list(download.blocks())
+
+
+def test_a_replaced_source_leaves_no_target(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put("file", content(9 * MIB))
+    with session(bucket.endpoint(), local(tmp_path / "target"), tmp_path / "state") as opened:
+        plan = opened.make_plan()
+        bucket.put("file", content(9 * MIB, seed=2))
+        engine = opened.start(plan)
+        assert engine.wait(sessions.WAIT_S)
+        [outcome] = [one for one in opened.ledger.outcomes(engine.run_id) if one.item.path == "file"]
+        assert outcome.status is Status.DRIFTED
+        assert engine.summary.exit_code == 24
+    assert list((tmp_path / "target").iterdir()) == []
+
+
+def test_bytes_that_are_not_those_of_the_etag_are_refused(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put("file", content(6 * MIB))
+    with connected(bucket.endpoint()) as connector:
+        assert read(connector.reader(), "file") == content(6 * MIB)
+        download = connector.reader().open("file")
+        assert download._first is not None
+        download._first = b"?" + download._first[1:]
+        with pytest.raises(VerifyFailed):
+            for _ in download.blocks():
+                pass
+
+
+def test_bytes_that_a_server_did_not_receive_as_sent_are_refused(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connected(bucket.endpoint()) as connector:
+        upload = connector.writer().upload("file", temporary="t", size=3, mtime_ns=1, mode=None)
+        upload.write(0, b"abc")
+        upload.finish()
+        monkeypatch.setattr("tui_sync.connectors.s3.upload.crc32_text", lambda _: "AAAAAA==")
+        with pytest.raises(VerifyFailed):
+            upload.publish(replace=False)
+        assert bucket.keys() == []
+
+
+def test_a_cancelled_upload_ends_soon_and_can_be_cleared(bucket: Bucket, tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    make_large(tmp_path / "source" / "large", size=48 * MIB)
+    with session(
+        local(tmp_path / "source"), bucket.endpoint(), tmp_path / "state", bandwidth_limit=12 * MIB
+    ) as opened:
+        engine = opened.start(opened.make_plan())
+        until(lambda: engine.snapshot().bytes_done > 10 * MIB)
+        engine.cancel()
+        assert engine.wait(5)
+        assert engine.summary.exit_code == 130
+    assert bucket.keys() == []
+    (tmp_path / "source" / "large").unlink()
+    (tmp_path / "source" / "small").write_text("x")
+    with session(local(tmp_path / "source"), bucket.endpoint(), tmp_path / "state") as opened:
+        sessions.run(opened)
+    assert bucket.files() == {"small": b"x"}
+    assert bucket.unfinished() == []
+
+
+def test_an_aborted_upload_is_gone(bucket: Bucket) -> None:
+    with connected(bucket.endpoint()) as connector:
+        upload = connector.writer().upload("file", temporary="t", size=30 * MIB, mtime_ns=1, mode=None)
+        for offset in range(0, 20 * MIB, MIB):
+            upload.write(offset, bytes(MIB))
+        assert bucket.unfinished() == ["file"]
+        upload.abort()
+        until(lambda: bucket.unfinished() == [])
+
+
+def test_aborted_after_the_connection_was_closed_it_is_gone_too(bucket: Bucket) -> None:
+    with connected(bucket.endpoint()) as connector:
+        upload = connector.writer().upload("file", temporary="t", size=30 * MIB, mtime_ns=1, mode=None)
+        upload.write(0, bytes(9 * MIB))
+        connector.close()
+        upload.abort()
+        until(lambda: bucket.unfinished() == [])
+
+
+def test_killed_in_the_middle_of_a_large_upload_the_next_run_completes(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    (tmp_path / "source").mkdir()
+    make_large(tmp_path / "source" / "large", size=64 * MIB)
+    profile = tmp_path / "pair.toml"
+    profile.write_text(
+        f'[source]\nurl = "{tmp_path}/source"\n'
+        + bucket.section("target", "/x")
+        + '[sync]\nbandwidth_limit = "20M"\n'
+    )
+    with started("--batch", profile, home=tmp_path, **s3.environment()) as process:
+        until(lambda: parts_of(bucket) >= 2)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert bucket.files() == {}
+    assert bucket.unfinished() == ["x/large"]
+    ran = tui_sync("--batch", "--json", profile, home=tmp_path, **s3.environment())
+    assert ran.code == 0, ran.err
+    assert bucket.get("x/large") == (tmp_path / "source" / "large").read_bytes()
+    assert bucket.unfinished() == []
+
+
+def parts_of(bucket: Bucket) -> int:
+    uploads = bucket.client.list_multipart_uploads(Bucket=bucket.name).get("Uploads") or ()
+    return sum(
+        len(
+            bucket.client.list_parts(Bucket=bucket.name, Key=one["Key"], UploadId=one["UploadId"]).get(
+                "Parts"
+            )
+            or ()
+        )
+        for one in uploads
+    )
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.02)
+
+
+def test_the_server_ends_with_the_one_who_started_it(tmp_path: Path, require_s3: None) -> None:
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom tui_sync.demo.s3_server import S3Server\n"
+        "server = S3Server(Path(sys.argv[1])).start()\nprint(server.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    pid = int(ran.stdout)
+    until(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text())
