@@ -161,7 +161,7 @@ def test_what_was_synced_is_remembered_exactly(ledger: Ledger, tmp_path: Path, i
     one = Item(0, Action.CREATE, path, ChangeKind.NEW, source=source)
     run_id = ledger.start_run(planned(ledger, [one]))
     ledger.record(run_id, [Outcome(one, Status.DONE, synced=target)])
-    expected = Synced(path, identity, Identity(Kind.FILE, 7, 9))
+    expected = Synced(path, source.identity, Identity(Kind.FILE, 7, 9))
     assert ledger.synced(path) == expected
     ledger.close()
     reopened = open_ledger("pair", source="", target="", state_dir=tmp_path)
