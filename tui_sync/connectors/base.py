@@ -176,8 +176,9 @@ class Upload(Protocol):
         it. Without ``replace`` raises AlreadyExists where the name is taken. After ``finish`` only."""
 
     def suspend(self) -> None:
-        """Let go without removing what was staged, so that ``Writer.resume`` can go on with it. Never raises;
-        does nothing after ``publish`` or ``abort``."""
+        """Let go without removing what was staged, so that ``Writer.resume`` can go on with it. Takes in what
+        is still being confirmed: ``acknowledged`` is complete afterwards. Never raises; does nothing after
+        ``publish`` or ``abort``."""
 
     def abort(self) -> None:
         """Remove what was staged. Never raises; does nothing after ``publish``; may be called twice."""

@@ -7,6 +7,7 @@ what of it the target has confirmed.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from tui_sync import names
 from tui_sync.cancel import CancelToken
@@ -77,12 +78,10 @@ class Partials:
         """After an error: keep the staged part where going on with it can succeed, else remove it."""
         passing = isinstance(error, ConnectionLost | TimedOut | ConnectError | Cancelled | LedgerError)
         if resumable and passing and _worth_it(planned.size):
-            try:
-                self._note(item, planned, upload)
-            except LedgerError:
-                upload.abort()
-                return
             upload.suspend()
+            # Without a note the next run takes what is staged for a leftover.
+            with suppress(LedgerError):
+                self._note(item, planned, upload)
             return
         upload.abort()
         if _worth_it(planned.size):

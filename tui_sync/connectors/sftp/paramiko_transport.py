@@ -15,7 +15,7 @@ from pathlib import Path
 
 import paramiko
 from paramiko.buffered_pipe import BufferedPipe, PipeTimeout
-from paramiko.common import MSG_SERVICE_REQUEST
+from paramiko.common import MSG_GLOBAL_REQUEST, MSG_SERVICE_REQUEST
 
 from tui_sync.connectors.base import Buffer, HostKey
 from tui_sync.connectors.sftp import known_hosts, proxy_command
@@ -37,7 +37,9 @@ from tui_sync.names import printable
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 _CONNECT_S = 15.0
-_KEEPALIVE_S = 15
+_KEEPALIVE_S = 15.0
+_KEEPALIVE = "keepalive@openssh.com"
+_SILENT_INTERVALS = 2.5
 _STALL_S = 60.0
 # More than a session ever asks for at once, so that the server can always answer.
 _WINDOW = 16 << 20
@@ -235,7 +237,7 @@ class ParamikoChannel:
 class ParamikoTransport:
     """One login, see ``transport.SshTransport``."""
 
-    def __init__(self, transport: paramiko.Transport, line: Line, server: str) -> None:
+    def __init__(self, transport: _Transport, line: Line, server: str) -> None:
         self._transport = transport
         self._line = line
         self._server = server
@@ -245,7 +247,7 @@ class ParamikoTransport:
         return self._server
 
     @property
-    def transport(self) -> paramiko.Transport:
+    def transport(self) -> _Transport:
         return self._transport
 
     @property
@@ -384,7 +386,7 @@ def _connect(login: Login) -> ParamikoTransport:
     try:
         _check_host_key(login, opened.host_key)
         authenticate(transport, login)
-        transport.set_keepalive(_KEEPALIVE_S)
+        transport.watch_line(_KEEPALIVE_S)
     except (paramiko.SSHException, OSError, EOFError) as error:
         opened.close()
         raise ConnectError(f"{login.server} broke off the login: {_reason(error)}") from None
@@ -419,6 +421,33 @@ class _Transport(paramiko.Transport):
 
     _asked = False
 
+    def watch_line(self, interval: float) -> None:
+        """Ask for a sign of life after ``interval`` seconds of silence, and end a line that gives none.
+
+        A server that is busy for minutes with one request (fsync) still answers this: whatever it says, it
+        has to say something (RFC 4254, section 4). paramiko's own keepalive wants no answer.
+        """
+        read = self.packetizer.read_message
+        heard = time.monotonic()
+
+        def read_message() -> tuple[int, paramiko.Message]:
+            nonlocal heard
+            message = read()
+            heard = time.monotonic()
+            return message
+
+        def ask() -> None:
+            if time.monotonic() - heard > _SILENT_INTERVALS * interval:
+                raise EOFError
+            request = paramiko.Message()
+            request.add_byte(bytes([MSG_GLOBAL_REQUEST]))
+            request.add_string(_KEEPALIVE)
+            request.add_boolean(True)
+            self._send_user_message(request)  # type: ignore[attr-defined]
+
+        self.packetizer.read_message = read_message  # type: ignore[method-assign]
+        self.packetizer.set_keepalive(interval, ask)
+
     def _send_message(self, data: paramiko.Message) -> None:
         if not self.is_authenticated() and data.asbytes() == _ASK_FOR_USERAUTH:
             if self._asked:
@@ -429,7 +458,7 @@ class _Transport(paramiko.Transport):
         super()._send_message(data)  # type: ignore[misc]
 
 
-def _handshake(login: Login, connection: socket.socket | paramiko.Channel) -> paramiko.Transport:
+def _handshake(login: Login, connection: socket.socket | paramiko.Channel) -> _Transport:
     transport = _Transport(connection, default_window_size=_WINDOW)
     transport.banner_timeout = _CONNECT_S
     transport.handshake_timeout = _CONNECT_S

@@ -45,6 +45,8 @@ class SessionPool:
         self._users: dict[SftpSession, int] = {}
         self._transport: SshTransport | None = None
         self._dialled = False
+        self._losses = 0
+        self._carried = 0
         self._attempts = 0
         self._failure: Exception | None = None
         self._closed = threading.Event()
@@ -117,6 +119,20 @@ class SessionPool:
         """How many users there are, all sessions together."""
         with self._lock:
             return sum(self._users.values())
+
+    @property
+    def losses(self) -> int:
+        """How many logins were lost."""
+        return self._losses
+
+    @property
+    def carried(self) -> int:
+        """Bytes of files that the present login has carried for sure."""
+        return self._carried
+
+    def carry(self, count: int) -> None:
+        with self._lock:
+            self._carried += count
 
     @property
     def channels(self) -> int:
@@ -224,6 +240,8 @@ class SessionPool:
             raise ConnectionLost(f"the connection was lost and cannot be made again: {error}") from None
         with self._lock:
             self._transport = fresh
+            self._losses += self._dialled
+            self._carried = 0
             self._dialled = True
             closed = self._closed.is_set()
         if closed:

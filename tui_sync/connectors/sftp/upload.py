@@ -149,7 +149,10 @@ class SftpUpload:
         self._ended = True
         with contextlib.suppress(TuiSyncError):
             if self._session.alive and self._handle is not None:
-                # What is on its way still arrives, and is written once more when this is resumed.
+                with self._lock:
+                    # The line may be well, and only the source's be lost: then this is worth the wait.
+                    while self._acks:
+                        self._acknowledge(*self._acks.popleft())
                 self._session.send(wire.Close(self._handle), "close", self._full)
         self._handle = None
         self._acks.clear()

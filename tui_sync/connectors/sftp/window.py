@@ -15,11 +15,17 @@ _LANE = 2560 << 10
 _ALL_FILES = 24 << 20
 _QUICK_S = 1.0
 _SLOW_S = 5.0
+# Of a line that has been lost before: what is under way at the next cut has to be sent again.
+_CAREFUL_LEAST = 128 << 10
+_CAREFUL_SHARE = 10
 
 
 class Window:
     """Grows while replies come quickly, and shrinks where they take seconds: on a slow line much under way
-    only means waiting longer for every reply, until it looks like a dead one. All files share a bound."""
+    only means waiting longer for every reply, until it looks like a dead one. All files share a bound.
+
+    After a line was lost, no more than a tenth of what its successor has carried is under way.
+    """
 
     __slots__ = ("_pool", "_size", "lanes")
 
@@ -31,9 +37,12 @@ class Window:
     @property
     def size(self) -> int:
         """Bytes."""
-        return self._size
+        if not self._pool.losses:
+            return self._size
+        return min(self._size, max(_CAREFUL_LEAST, self._pool.carried // _CAREFUL_SHARE))
 
     def acknowledged(self, reply: Reply) -> None:
+        self._pool.carry(reply.weight)
         took = time.monotonic() - reply.sent_at
         if took < _QUICK_S:
             most = _MOST if self.lanes == 1 else self.lanes * _LANE
