@@ -180,7 +180,9 @@ def test_a_truncated_file_is_named_with_a_remedy(tmp_path: Path, keep: int) -> N
 
 
 @pytest.mark.parametrize(
-    "content", [b"not a database, but long enough to look like one" * 100, os.urandom(8192)]
+    "content",
+    [b"not a database, but long enough to look like one" * 100, random.Random(1).randbytes(8192)],
+    ids=["text", "random"],
 )
 def test_random_bytes_are_named_with_a_remedy(tmp_path: Path, content: bytes) -> None:
     path = filled(tmp_path)
