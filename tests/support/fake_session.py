@@ -273,6 +273,7 @@ class FakeSession:
         state_dir: Path | None = None,
         items: Sequence[Item] | None = None,
         guards: Sequence[Guard] = (),
+        target_files: int = 0,
     ) -> None:
         self.profile = profile
         self.prompts = prompts
@@ -282,6 +283,7 @@ class FakeSession:
         )
         self.items = list(sample_items() if items is None else items)
         self.guards = tuple(guards)
+        self.target_files = target_files
         self.early: list[Item] = []
         self.go = threading.Event()
         self.go.set()
@@ -322,7 +324,8 @@ class FakeSession:
         if watch is not None:
             watch([item for item in kept if item not in self.early])
         self.progress.phase = "done"
-        return self.ledger.finish_plan(plan_id, totals_of(kept), self.guards)
+        totals = replace(totals_of(kept), target_files=self.target_files)
+        return self.ledger.finish_plan(plan_id, totals, self.guards)
 
     def source_reader(self) -> FakeReader:
         return FakeReader()

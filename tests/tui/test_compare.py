@@ -8,6 +8,7 @@ from tests.support import fake_session as fake
 from tests.support.fake_session import FakeSession, Sessions
 from tests.tui.conftest import MIRROR, MakeApp, path_of, ready, said, shown, until
 from tui_sync.errors import ConnectError, LedgerError
+from tui_sync.model import Action, ChangeKind
 from tui_sync.tui.screens.compare import CompareScreen
 from tui_sync.tui.screens.profiles import ProfilesScreen
 from tui_sync.tui.screens.review import ReviewScreen
@@ -282,3 +283,117 @@ async def test_an_empty_pair(make_app: MakeApp) -> None:
         screen = await ready(pilot)
         await pilot.press("j", "space", "enter", "n", "e", "left", "right", "tab")
         assert app.screen is screen
+
+
+async def test_rows_appear_while_both_sides_are_listed(make_app: MakeApp) -> None:
+    def prepare(session: FakeSession) -> None:
+        session.go.clear()
+        session.early = session.items[:6]
+        session.progress.phase = "scanning"
+
+    sessions = Sessions(prepare=prepare)
+    app = make_app(MIRROR, sessions)
+    async with app.run_test(size=(100, 24)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen) and app.screen.has_class("-live"))
+        screen = app.screen
+        assert isinstance(screen, CompareScreen)
+        assert "Listing both sides" in shown(app)
+        assert "notes.md" in shown(app)
+        assert "media" not in shown(app)
+        await pilot.press("j", "j", "space")
+        await until(pilot, lambda: "Wait until both sides are listed" in said(app))
+        assert path_of(screen) == "docs/notes.md"
+        sessions.last.go.set()
+        await ready(pilot)
+        assert path_of(screen) == "docs/notes.md"
+        assert "media" in shown(app)
+        assert screen.trees.rows.find("zz-left-over.iso") == len(screen.trees.rows) - 1
+
+
+async def test_views_show_one_kind_of_rows_at_a_time(make_app: MakeApp) -> None:
+    app = make_app(MIRROR, Sessions())
+    async with app.run_test() as pilot:
+        screen = await ready(pilot)
+        rows = screen.trees.rows
+        await pilot.press("v")
+        assert "Only what is to create" in shown(app)
+        assert path_of(screen) == "media"
+        assert [rows.path(row) for row in rows.visible][:2] == ["media", "media/2025"]
+        await pilot.press("v", "v")
+        assert [rows.path(row) for row in rows.visible] == ["site", "site/.cache.tmp", "zz-left-over.iso"]
+        await pilot.press("v")
+        assert {rows.path(row) for row in rows.visible} == {"site", "site/private", "site/upload"}
+        await pilot.press("escape")
+        assert app.screen is screen
+        assert len(rows.visible) > 10
+
+
+async def test_sorting_by_size_and_by_change(make_app: MakeApp) -> None:
+    app = make_app(MIRROR, Sessions())
+    async with app.run_test() as pilot:
+        screen = await ready(pilot)
+        rows = screen.trees.rows
+        await pilot.press("G", "s")
+        top = [rows.path(row) for row in rows.visible if rows.depths[row] == 0]
+        assert top == ["zz-left-over.iso", "media", "docs", "site", "empty"]
+        assert path_of(screen) == "zz-left-over.iso"
+        await pilot.press("s")
+        assert "Sorted by change" in shown(app)
+        top = [rows.path(row) for row in rows.visible if rows.depths[row] == 0]
+        assert top[0] == "zz-left-over.iso"
+        assert top[-1] == "empty"
+        await pilot.press("ctrl+r")
+        await ready(pilot)
+        assert "Sorted by change" in shown(app)
+        await pilot.press("s")
+        assert "Sorted by" not in shown(app)
+
+
+async def test_doing_otherwise_deletes_what_copy_mode_keeps_and_copies_what_is_equal(
+    make_app: MakeApp,
+) -> None:
+    kept = fake.file("old/a", 5)
+    rows_given = fake.items(
+        [
+            fake.equal("docs.md", 10),
+            fake.new("new.md", 10),
+            (Action.SKIP, ChangeKind.EXTRA, "only on target", None, fake.folder("old")),
+            (Action.SKIP, ChangeKind.EXTRA, "only on target", None, kept),
+        ]
+    )
+    sessions = Sessions(items=rows_given)
+    app = make_app(fake.profile(), sessions)
+    async with app.run_test() as pilot:
+        screen = await ready(pilot)
+        work = screen.work
+        assert work is not None
+        await pilot.press("a")
+        assert screen.trees.rows.glyph(0) == "M"
+        assert (work.totals.update, work.totals.create) == (1, 1)
+        await pilot.press("a", "j", "a")
+        await until(pilot, lambda: "Space takes this out" in said(app))
+        assert work.totals.update == 0
+        await pilot.press("G", "k", "a")
+        assert path_of(screen) == "old"
+        assert work.totals.delete == 2
+        assert screen.trees.rows.glyph(3) == "-"
+        await pilot.press("j", "a")
+        await until(pilot, lambda: "press a there" in said(app))
+        await pilot.press("k", "a")
+        assert work.totals.delete == 0
+        await pilot.press("a", "f5")
+        await until(pilot, lambda: "Delete on the target: 2 items" in shown(app))
+
+
+async def test_deletes_by_hand_count_against_the_limit(make_app: MakeApp) -> None:
+    gone = [(Action.SKIP, ChangeKind.EXTRA, "only on target", None, fake.file(f"f{n}", 1)) for n in range(4)]
+    app = make_app(fake.profile(), Sessions(items=fake.items(gone), target_files=6))
+    async with app.run_test() as pilot:
+        screen = await ready(pilot)
+        for _ in range(4):
+            await pilot.press("a", "j")
+        assert screen.work is not None
+        assert screen.work.plan is not None
+        assert [guard.code for guard in screen.work.plan.refused] == ["max-delete"]
+        await pilot.press("a")
+        assert not screen.work.plan.refused

@@ -12,6 +12,7 @@ import pytest
 from tests.support import fake_session as fake
 from tui_sync.ledger.store import open_ledger
 from tui_sync.model import Action, ChangeKind, Entry, Item, Kind, SyncOptions, Totals
+from tui_sync.tui.columns import Names
 from tui_sync.tui.rows import Counts, Rows
 
 
@@ -267,3 +268,31 @@ def test_toggling_agrees_with_the_ledger(tmp_path: Path) -> None:
             if item.action is not Action.SKIP:
                 assert bool(rows.included[at(rows, item.path)]) is item.included, (path, item.path)
     ledger.close()
+
+
+def test_rows_that_come_while_they_are_shown_end_up_the_same() -> None:
+    items = [item for item in fake.sample_items() if item.path]
+    # A folder's item may come after what is in it.
+    late = sorted(items, key=lambda item: item.path + "/~" if item.path in ("media", "site") else item.path)
+    grown = Rows(growing=True)
+    for item in late:
+        grown.add([item])
+        grown.refresh()
+        assert all(row < len(grown) for row in grown.visible)
+    grown.finish()
+    whole = Rows(items)
+    assert [grown.path(row) for row in range(len(grown))] == [whole.path(row) for row in range(len(whole))]
+    for row in range(len(whole)):
+        assert grown.glyph(row) == whole.glyph(row)
+        assert grown.counts(row) == whole.counts(row)
+        assert grown.side_size(row, 0) == whole.side_size(row, 0)
+        assert grown.is_folded(row) == whole.is_folded(row)
+    assert grown.visible == whole.visible
+
+
+def test_names_that_are_not_text_survive_the_columns() -> None:
+    names = ["plain", "写真", "\udcff\udcfe", "new\nline", "", "é"]
+    column = Names()
+    for name in names:
+        column.append(name)
+    assert [column[row] for row in range(len(column))] == names

@@ -289,7 +289,7 @@ def _guards(
             f"The source holds no files, and the target {_files(totals.target_files)}: "
             f"a mirror would empty the target.",
         )
-    yield from _delete_guard(built.deleted_files, totals.target_files, options.max_delete)
+    yield from delete_guard(built.deleted_files, totals.target_files, options.max_delete)
     yield from _space_guard(built, options, free_space)
     if built.type_conflicts.count:
         yield Guard(
@@ -319,8 +319,9 @@ def _guards(
         )
 
 
-def _delete_guard(deleted: int, on_target: int, limit: DeleteLimit) -> Iterator[Guard]:
-    """Directories hold nothing by themselves: the limit is about files."""
+def delete_guard(deleted: int, on_target: int, limit: DeleteLimit) -> Iterator[Guard]:
+    """What refuses a plan that deletes ``deleted`` of the files on the target. Directories hold nothing by
+    themselves: the limit is about files."""
     allowed = limit.value * on_target / 100 if limit.percent else limit.value
     if deleted > allowed:
         yield Guard(

@@ -6,13 +6,18 @@ plan may have very many of them.
 
 from __future__ import annotations
 
+import re
 from array import array
+from bisect import bisect_right
 from collections.abc import Collection, Iterator
-from itertools import compress
+from itertools import accumulate, compress
 
 from tui_sync.names import printable
 
 _CHUNK = 32_768
+# One in so many is where a loop in C over all begins to beat one in Python over a few.
+_MANY = 12
+_RUNS = re.compile(b"\1+")
 
 
 class Names:
@@ -35,38 +40,66 @@ class Names:
         self._ends.append(len(self._bytes))
 
 
+class _Chunk:
+    """Some names, each behind a line break, and where those are."""
+
+    __slots__ = ("_starts", "_text")
+
+    def __init__(self, names: list[str]) -> None:
+        self._text = "\n" + "\n".join(names)
+        self._starts = array("I", accumulate((0, *(len(name) + 1 for name in names))))
+
+    def mark(self, text: str, mask: bytearray, first: int) -> None:
+        """Set the flags, from ``first`` on, of the names that hold ``text``; with a line break in front of
+        it, of those that begin with it."""
+        whole, starts = self._text, self._starts
+        count = len(starts) - 1
+        budget = count // _MANY
+        at = whole.find(text)
+        while at >= 0 and budget:
+            row = bisect_right(starts, at) - 1
+            mask[first + row] = 1
+            at = whole.find(text, starts[row + 1])
+            budget -= 1
+        if at < 0:
+            return
+        names = whole[1:].split("\n")
+        if text[0] == "\n":
+            start = text[1:]
+            mask[first : first + count] = bytes([name.startswith(start) for name in names])
+        else:
+            mask[first : first + count] = bytes([text in name for name in names])
+
+
 class Search:
     """What names look like, in lower case, to be searched in full while somebody types."""
 
     def __init__(self) -> None:
-        self._chunks: list[str] = []
+        self._chunks: list[_Chunk] = []
         self._last: list[str] = []
 
     def append(self, name: str) -> None:
         plain = name.isascii() and name.isprintable()
         self._last.append(name.lower() if plain else printable(name).casefold())
         if len(self._last) == _CHUNK:
-            self._chunks.append("\n".join(self._last))
+            self._chunks.append(_Chunk(self._last))
             self._last = []
 
     def holding(self, text: str) -> bytearray:
         """A mask of the names that hold ``text``, which is in lower case."""
-        found = bytearray()
-        for names in self._parts():
-            found += bytes([text in name for name in names])
-        return found
+        mask = bytearray(len(self._chunks) * _CHUNK + len(self._last))
+        for number, chunk in enumerate(self._parts()):
+            chunk.mark(text, mask, number * _CHUNK)
+        return mask
 
     def beginning(self, text: str) -> bytearray:
         """A mask of the names that begin with ``text``."""
-        found = bytearray()
-        for names in self._parts():
-            found += bytes([name.startswith(text) for name in names])
-        return found
+        return self.holding(f"\n{text}")
 
-    def _parts(self) -> Iterator[list[str]]:
-        for chunk in self._chunks:
-            yield chunk.split("\n")
-        yield self._last
+    def _parts(self) -> Iterator[_Chunk]:
+        yield from self._chunks
+        if self._last:
+            yield _Chunk(self._last)
 
 
 def picking(column: bytes | bytearray, codes: Collection[int]) -> bytearray:
@@ -81,11 +114,23 @@ def both(one: bytearray, other: bytearray) -> bytearray:
     return bytearray(together.to_bytes(length, "little"))
 
 
-def either(one: bytearray, other: bytearray) -> bytearray:
-    """Where one of the masks is set."""
-    length = len(one)
-    together = int.from_bytes(one, "little") | int.from_bytes(other, "little")
-    return bytearray(together.to_bytes(length, "little"))
+class Numbers:
+    """The numbers from 0 on, kept to have runs of them copied."""
+
+    def __init__(self) -> None:
+        self._numbers = array("i")
+
+    def of(self, mask: bytes | bytearray) -> array[int]:
+        """The numbers of the rows that are set."""
+        length = len(mask)
+        if mask.count(b"\0\1") > length // _MANY:
+            return rows_of(mask)
+        if len(self._numbers) < length:
+            self._numbers.extend(range(len(self._numbers), length))
+        found = array("i")
+        for run in _RUNS.finditer(mask):
+            found += self._numbers[run.start() : run.end()]
+        return found
 
 
 def rows_of(mask: bytes | bytearray) -> array[int]:

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from tui_sync.model import GLYPHS, Action, ChangeKind, Item, Kind
 from tui_sync.names import printable
-from tui_sync.tui.columns import Names, Search, both, picking, rows_of
+from tui_sync.tui.columns import Names, Numbers, Search, both, picking, rows_of
 
 NO_TIME = -(2**63)
 _LARGEST = 2**63 - 1
@@ -136,6 +136,7 @@ class Rows:
         self._state = bytearray()
         self._folded = bytearray()
         self._search = Search()
+        self._numbers = Numbers()
         self._stack: list[tuple[str, int]] = []
         self._lock = threading.RLock()
         self._hits: bytearray | None = None
@@ -434,8 +435,9 @@ class Rows:
             self._match()
 
     def set_order(self, order: Order) -> None:
-        self.order = order
-        self.refresh()
+        if order is not self.order:
+            self.order = order
+            self.refresh()
 
     def _restart_folds(self, narrowed: bool) -> None:
         if narrowed and self._folded_before is None:
@@ -492,8 +494,9 @@ class Rows:
                 shown[row] = 1
 
     def set_hide_equal(self, hide: bool) -> None:
-        self.hide_equal = hide
-        self.refresh()
+        if hide is not self.hide_equal:
+            self.hide_equal = hide
+            self.refresh()
 
     def is_shown(self, row: int) -> bool:
         """Whether filter and hiding let a row through, folding aside."""
@@ -519,7 +522,7 @@ class Rows:
                 if row >= done and folded[row]:
                     done = ends[row]
                     mask[row + 1 : done] = bytes(done - row - 1)
-            self.visible = rows_of(mask)
+            self.visible = self._numbers.of(mask)
 
     def _sorted(self, mask: bytearray) -> array[int]:
         """The visible rows, each folder's own in the order that is set."""
@@ -585,6 +588,18 @@ class Rows:
     def conflicts(self) -> array[int]:
         """The rows that are left alone for a reason that wants a look."""
         return rows_of(picking(self._state, (_CONFLICT,)))
+
+    def any_of(self, only: Only) -> bool:
+        """Whether there are rows of a kind."""
+        return self.first_of(only) >= 0
+
+    def first_of(self, only: Only) -> int:
+        """The first row of a kind, -1 for none."""
+        found = [at for code in _ONLY[only] if (at := self._state.find(code)) >= 0]
+        return min(found, default=-1)
+
+    def is_of(self, only: Only, row: int) -> bool:
+        return self._state[row] in _ONLY[only]
 
     def filtered_out(self) -> int:
         """How many paths the profile's filters (or a policy) leave out."""

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tui_sync.errors import Cancelled
-from tui_sync.model import Entry, Item, Plan, Status, Totals
+from tui_sync.model import Action, ChangeKind, Entry, Item, Kind, Mode, Plan, Status, Totals
+from tui_sync.names import printable
+from tui_sync.planning.plan import delete_guard
 from tui_sync.tui.bridge import AppPrompts
 from tui_sync.tui.rows import Rows
 
@@ -63,7 +65,7 @@ class Work:
         self.rows = rows
         plan = session.make_plan(keep_equal=True, only=only, watch=rows.add)
         rows.finish()
-        return plan, rows, session.ledger.totals(plan.plan_id)
+        return plan, rows, plan.totals
 
     def _open(self) -> Session:
         with self._lock:
@@ -106,6 +108,57 @@ class Work:
         rows.set_included(row, included, also)
         self.totals = ledger.totals(plan.plan_id)
         return included
+
+    def other_action(self, row: int) -> Action | None:
+        """What else could safely be done with a row than what the plan has for it, None for nothing.
+
+        What only the target has can be deleted where copy mode keeps it; an equal file can be copied again.
+        A second time leads back.
+        """
+        rows = self.rows
+        kind, action = rows.kind(row), rows.action(row)
+        if kind is ChangeKind.EXTRA and rows.all_extra(row) and self.profile.options.mode is Mode.COPY:
+            return Action.DELETE if action is Action.SKIP else Action.SKIP
+        if kind is ChangeKind.EQUAL and not rows.is_folder(row) and rows.side_kind(row, 0) is Kind.FILE:
+            return Action.UPDATE if action is Action.SKIP else Action.SKIP
+        return None
+
+    def override(self, row: int) -> str:
+        """Do what ``other_action`` says instead, and tell it in a sentence."""
+        session, plan, rows = self.session, self._plan, self.rows
+        action = self.other_action(row)
+        assert session is not None
+        assert plan is not None
+        assert action is not None
+        above = None
+        if action is Action.SKIP and rows.kind(row) is ChangeKind.EXTRA:
+            # A folder cannot be deleted while something in it stays.
+            above = next((up for up in rows.ancestors(row) if rows.action(up) is Action.DELETE), None)
+        if above is not None:
+            return f"{printable(rows.names[above])} is to be deleted with all in it: press a there"
+        ledger = session.ledger
+        ledger.override(plan.plan_id, rows.path(row), action)
+        rows.set_action(row, action)
+        self.totals = ledger.totals(plan.plan_id)
+        self._guard_deletes()
+        name = printable(rows.names[row])
+        return {
+            Action.DELETE: f"{name} will be deleted on the target",
+            Action.UPDATE: f"{name} will be copied again",
+        }.get(action, f"{name} stays as it is")
+
+    def _guard_deletes(self) -> None:
+        """What is deleted by hand counts against the limit as all deletes do."""
+        session, plan = self.session, self._plan
+        assert session is not None
+        assert plan is not None
+        limit, totals = plan.options.max_delete, self.totals
+        rest = tuple(guard for guard in plan.guards if guard.code != "max-delete")
+        guards = rest
+        if totals.target_files:
+            guards = (*rest, *delete_guard(totals.delete, totals.target_files, limit))
+        if guards != plan.guards:
+            self._plan = session.ledger.finish_plan(plan.plan_id, plan.totals, guards)
 
     def start(self, *, override_guards: bool = False) -> Engine:
         """Run the plan as it is included now. Blocks for as long as connecting may take."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -15,12 +16,12 @@ from tui_sync.model import ChangeKind, Plan, Totals
 from tui_sync.names import printable
 from tui_sync.tui import actions
 from tui_sync.tui.bridge import run_in_thread
-from tui_sync.tui.rows import Rows
+from tui_sync.tui.rows import Only, Order, Rows
 from tui_sync.tui.screens.base import FlowScreen
 from tui_sync.tui.widgets.bars import TopBar
 from tui_sync.tui.widgets.details import Details
 from tui_sync.tui.widgets.lines import LineList
-from tui_sync.tui.widgets.panels import ScanPanel, TotalsBar, TroublePanel
+from tui_sync.tui.widgets.panels import ScanLine, ScanPanel, TotalsBar, TroublePanel
 from tui_sync.tui.widgets.tree import ColumnHead, CompareTree
 from tui_sync.tui.work import Work
 
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 _NOT_YET = "Wait until both sides are listed, or press Esc to stop."
 _FAILED = "There is no plan: press ^r to try again, or Esc to go back."
+
+
+_WHILE_LISTING = ("open", "fold", "unfold", "switch_pane")
+# Showing the rows so far may take this share of the time, as one of so many parts.
+_GROW_SHARE = 10
 
 
 class CompareScreen(FlowScreen):
@@ -46,6 +52,10 @@ class CompareScreen(FlowScreen):
         self._busy: Timer | None = None
         self._began = 0.0
         self._scan_number = 0
+        self._before = ""
+        self._grow_at = 0.0
+        self._hide_equal = False
+        self._order = Order.NAME
         self._then_review = False
 
     def body(self) -> ComposeResult:
@@ -53,10 +63,12 @@ class CompareScreen(FlowScreen):
         yield TroublePanel()
         with Vertical(id="trees"):
             yield TotalsBar()
+            yield ScanLine()
             with Horizontal(id="filter"):
                 yield Static("/", id="filter-mark", markup=False)
                 yield Input(placeholder="part of a name", id="filter-text", compact=True)
                 yield Static("", id="filter-count", markup=False)
+            yield Static("", id="view", markup=False)
             yield ColumnHead(self._tree_width)
             yield CompareTree(self.ours.now_ns)
             yield Details()
@@ -96,6 +108,7 @@ class CompareScreen(FlowScreen):
     def _set_state(self, state: str) -> None:
         for name in ("busy", "failed", "ready"):
             self.set_class(name == state, f"-{name}")
+        self.set_class(False, "-live")
         if state == "ready":
             self.trees.focus()
         else:
@@ -111,6 +124,9 @@ class CompareScreen(FlowScreen):
         self._scan_number += 1
         number = self._scan_number
         self._then_review = then_review
+        row = self.trees.row
+        self._before = self.trees.rows.path(row) if row >= 0 else ""
+        self.trees.load(Rows())
         self._began = self.ours.monotonic()
         self._set_state("busy")
         self._poll()
@@ -136,6 +152,27 @@ class CompareScreen(FlowScreen):
             (side.directories, side.entries, side.errors) for side in (progress.source, progress.target)
         )
         self.query_one(ScanPanel).show(progress.phase, elapsed, source, target)
+        self.query_one(ScanLine).show(progress.phase, elapsed, source, target)
+        if progress.phase != "connecting":
+            self._show_growing()
+
+    def _show_growing(self) -> None:
+        """Show the rows that are known by now, as often as that costs little."""
+        work, tree = self.work, self.trees
+        if work is None or not work.rows.growing or not len(work.rows):
+            return
+        began = time.monotonic()
+        if began < self._grow_at:
+            return
+        rows = work.rows
+        if not self.has_class("-live"):
+            self.set_class(True, "-live")
+            tree.load(rows)
+            tree.focus()
+        row = tree.row
+        rows.refresh()
+        tree.update(max(0, row))
+        self._grow_at = time.monotonic() + _GROW_SHARE * (time.monotonic() - began)
 
     def _planned(self, number: int, plan: Plan, rows: Rows, totals: Totals) -> None:
         if number != self._scan_number or self.work is None:
@@ -143,17 +180,20 @@ class CompareScreen(FlowScreen):
         assert self._busy is not None
         self._busy.pause()
         tree = self.trees
-        before = tree.rows.path(tree.row) if tree.row >= 0 else ""
-        hide_equal = tree.rows.hide_equal
+        before = self._before or (tree.rows.path(tree.row) if tree.row >= 0 else "")
         self.work.accept(plan, rows, totals)
-        if hide_equal:
+        if self._hide_equal:
             rows.set_hide_equal(True)
+        rows.set_order(self._order)
         rows.set_filter(self.query_one("#filter-text", Input).value)
         self._set_state("ready")
-        tree.load(rows)
+        if tree.rows is not rows:
+            tree.load(rows)
         if before and (row := rows.find(before)) >= 0:
             rows.reveal(row)
             tree.update(row)
+        else:
+            tree.reload()
         self._show_totals()
         self._show_details()
         if self._then_review and self.is_active:
@@ -183,12 +223,25 @@ class CompareScreen(FlowScreen):
             return
         plan = self.work.plan
         note = "! refused: see the review" if plan is not None and plan.refused else ""
+        self._show_view()
         self.query_one(TotalsBar).show(self.work.totals, self.work.rows, note)
         rows = self.trees.rows
         found = len(rows.visible)
         self.query_one("#filter-count", Static).update(
             ("no row" if not found else f"{found:,} rows") if rows.filter else ""
         )
+
+    def _show_view(self) -> None:
+        """A line about how the rows are sorted and which of them are left out, where that is unusual."""
+        rows = self.trees.rows
+        parts = []
+        if rows.only is not Only.ALL:
+            what = "conflicts" if rows.only is Only.CONFLICT else f"what is {rows.only.value}"
+            parts.append(f"Only {what} (v: the next view, Esc: all)")
+        if rows.order is not Order.NAME:
+            parts.append(f"Sorted by {rows.order.value}")
+        self.query_one("#view", Static).update(" · ".join(parts))
+        self.set_class(bool(parts), "-viewing")
 
     def _show_details(self) -> None:
         details, tree = self.query_one(Details), self.trees
@@ -215,6 +268,8 @@ class CompareScreen(FlowScreen):
         if name == "back":
             return ""
         if self.state == "busy":
+            if self.has_class("-live") and name in _WHILE_LISTING:
+                return ""
             return "" if name == "history" and self._session_ready else _NOT_YET
         if self.state == "failed":
             return "" if name == "rescan" else _FAILED
@@ -223,6 +278,8 @@ class CompareScreen(FlowScreen):
         row = self.trees.row
         if row < 0 and name in ("include", "open", "next_change", "previous_change"):
             return "There is no row here."
+        if name == "override":
+            return "There is no row here." if row < 0 else self._why_not_override(row)
         if name == "include" and not self.trees.rows.has_work(row):
             return self._why_not_include(row)
         return ""
@@ -252,6 +309,19 @@ class CompareScreen(FlowScreen):
             return "This stays as it is: in copy mode nothing is deleted."
         return "This is left alone anyway: the reason stands below."
 
+    def _why_not_override(self, row: int) -> str:
+        rows = self.trees.rows
+        assert self.work is not None
+        if self.work.other_action(row) is not None:
+            return ""
+        if rows.kind(row) is ChangeKind.EXTRA:
+            return "Not all of this is known well enough to delete it."
+        if rows.has_work(row):
+            return "Space takes this out of the plan; there is nothing else to do with it."
+        if rows.is_folder(row):
+            return "Only for files, and for folders that only the target has."
+        return "There is nothing else that could safely be done here: the reason stands below."
+
     def label(self, command: actions.Command) -> str:
         if command.name == "hide_equal" and self.trees.rows.hide_equal:
             return "Show equal"
@@ -262,6 +332,10 @@ class CompareScreen(FlowScreen):
         if self.state == "ready" and (self.has_class("-filtering") or box.value):
             box.value = ""
             self._end_filter()
+            return
+        rows = self.trees.rows
+        if self.state == "ready" and rows.only is not Only.ALL:
+            self._set_only(Only.ALL)
             return
         self._scan_number += 1
         self.dismiss()
@@ -346,8 +420,49 @@ class CompareScreen(FlowScreen):
 
     def do_hide_equal(self) -> None:
         rows, row = self.trees.rows, self.trees.row
-        rows.set_hide_equal(not rows.hide_equal)
+        self._hide_equal = not rows.hide_equal
+        rows.set_hide_equal(self._hide_equal)
         self.trees.update(max(0, row))
+        self._show_totals()
+        self._show_details()
+
+    def do_only(self) -> None:
+        """To the next view that shows anything."""
+        rows = self.trees.rows
+        views = list(Only)
+        at = views.index(rows.only)
+        for view in (*views[at + 1 :], *views[: at + 1]):
+            if view is Only.ALL or rows.any_of(view):
+                self._set_only(view)
+                return
+
+    def _set_only(self, view: Only) -> None:
+        rows, row = self.trees.rows, self.trees.row
+        rows.set_only(view)
+        if view is not Only.ALL and (row < 0 or not rows.is_of(view, row)):
+            row = rows.first_of(view)
+        self.trees.update(max(0, row))
+        self._show_totals()
+        self._show_details()
+
+    def do_sort(self) -> None:
+        rows, row = self.trees.rows, self.trees.row
+        orders = list(Order)
+        self._order = orders[(orders.index(rows.order) + 1) % len(orders)]
+        rows.set_order(self._order)
+        self.trees.update(max(0, row))
+        self._show_view()
+
+    def do_override(self) -> None:
+        assert self.work is not None
+        tree = self.trees
+        try:
+            words = self.work.override(tree.row)
+        except TuiSyncError as error:
+            self.say(printable(str(error)), warning=True)
+            return
+        self.say(words)
+        tree.refresh()
         self._show_totals()
         self._show_details()
 

@@ -126,6 +126,40 @@ class ScanPanel(Painted):
         return centred(table, width, height, self)
 
 
+class ScanLine(Painted):
+    """The same counters in one line, above the rows that are known by now."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"panel--title", "panel--words", "panel--number", "panel--error"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._phase = ""
+        self._elapsed_s = 0.0
+        self._sides: tuple[tuple[str, tuple[int, int, int]], ...] = ()
+
+    def show(
+        self, phase: str, elapsed_s: float, source: tuple[int, int, int], target: tuple[int, int, int]
+    ) -> None:
+        self._phase, self._elapsed_s = phase, elapsed_s
+        self._sides = (("source", source), ("target", target))
+        self.refresh()
+
+    def paint(self, width: int, height: int) -> list[Line]:
+        mark = _SPIN[int(self._elapsed_s * 10) % len(_SPIN)]
+        words = "Listing both sides" if self._phase == "scanning" else "Loading the plan"
+        line = [
+            Segment(f" {mark} {words}", self.ink("panel--title")),
+            Segment(f"  {text.span(self._elapsed_s)}", self.ink("panel--words")),
+        ]
+        for side, (folders, entries, errors) in self._sides:
+            line.append(Segment(f"   {side} ", self.ink("panel--words")))
+            line.append(Segment(f"{folders + entries:,}", self.ink("panel--number")))
+            if errors:
+                line.append(Segment(f" ! {errors:,}", self.ink("panel--error")))
+        line.append(Segment("   Esc stops", self.ink("panel--words")))
+        return [line]
+
+
 class TroublePanel(Painted):
     """What went wrong, in a sentence, and what can be done about it."""
 
