@@ -54,9 +54,10 @@ _LINKS_AHEAD = 64
 
 def connect(endpoint: Endpoint, prompts: Prompts) -> SftpConnector:
     """Log in and find the root. Raises ConnectError and its kinds, or UsageError for a bad option."""
-    pool = _pool(endpoint, login_of(endpoint, prompts))
+    login = login_of(endpoint, prompts)
+    pool = _pool(endpoint, login)
     try:
-        return SftpConnector(endpoint, pool)
+        return SftpConnector(endpoint, pool, login)
     except BaseException:
         pool.close()
         raise
@@ -85,12 +86,12 @@ def _by_ssh(endpoint: Endpoint, login: Login) -> bool:
 class SftpConnector:
     """See ``base.Connector``."""
 
-    def __init__(self, endpoint: Endpoint, pool: SessionPool) -> None:
+    def __init__(self, endpoint: Endpoint, pool: SessionPool, login: Login) -> None:
         self._label = endpoint.url
         self._pool = pool
         with pool.session() as session:
             pool.warm()
-            self._remote = Remote(pool, _root(session, endpoint.path))
+            self._remote = Remote(pool, _root(session, endpoint.path), (login.host, login.port, login.user))
             self._features = Features(
                 mtime_precision_ns=SECOND_NS, atomic_replace=session.offers(wire.POSIX_RENAME)
             )

@@ -36,6 +36,15 @@ class SftpDownload:
             self.close()
             raise
 
+    def is_on(self, remote: Remote) -> bool:
+        """Whether the file lies on that server and is read by the same login."""
+        return self._remote.login == remote.login
+
+    @property
+    def full_path(self) -> str:
+        """The server's path."""
+        return self._full
+
     @property
     def entry(self) -> Entry:
         return self._entry

@@ -43,6 +43,8 @@ _KEEPALIVE_S = 15
 _END_S = 1.0
 _TICK_S = 0.02
 _KEPT = 8 << 10
+# The exit code for troubles of its own, and of the line.
+_FAILED = 255
 _SHOWN = 300
 # The path of the master's socket and the suffix ssh gives it for a moment have to fit into sun_path.
 _LONGEST_FOLDER = 70
@@ -165,6 +167,11 @@ class _Process:
     @property
     def running(self) -> bool:
         return self._process.poll() is None
+
+    @property
+    def code(self) -> int | None:
+        """That of the remote program, or ``_FAILED``, or None while it runs."""
+        return self._process.poll()
 
     def wait(self, seconds: float) -> bool:
         """Whether it has ended within that time."""
@@ -369,7 +376,9 @@ class OpensshTransport:
         words = process.words() or (self._master.words() if process is not self._master else "")
         if not received and self._master.running and process is not self._master:
             return NotSupported(f"the server refuses a further session: ssh says “{words}”")
-        if not received and "subsystem request failed" in words:
+        code = process.code
+        ended = code is not None and 0 <= code < _FAILED
+        if not received and ("subsystem request failed" in words or ended):
             return NotSupported("the server does not offer SFTP to this user")
         return ConnectionLost(
             f"the connection was lost: ssh says “{words}”"

@@ -56,10 +56,12 @@ def times_of(mtime_ns: int | None) -> tuple[int, int] | None:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """The root, absolute, and the pool that reaches it."""
+    """The root, absolute, and the pool that reaches it. ``login`` is who is logged in where: what lies on one
+    server for one login can be copied there."""
 
     pool: SessionPool
     root: str
+    login: tuple[str, int, str] = ("", 0, "")
 
     def full(self, path: str) -> str:
         """The server's path of a path below the root."""

@@ -28,6 +28,7 @@ POSIX_RENAME = "posix-rename@openssh.com"
 FSYNC = "fsync@openssh.com"
 STATVFS = "statvfs@openssh.com"
 LSETSTAT = "lsetstat@openssh.com"
+COPY_DATA = "copy-data"
 
 _INIT, _VERSION = 1, 2
 _U32 = struct.Struct(">I")
@@ -381,6 +382,14 @@ def posix_rename(old: str, new: str) -> Extended:
 
 def fsync(handle: bytes) -> Extended:
     return Extended(FSYNC, string(handle))
+
+
+def copy_data(source: bytes, target: bytes, offset: int, length: int) -> Extended:
+    """Copy from one open file to the other, at the same offset; draft-ietf-secsh-filexfer-extensions-00,
+    section 7. A length of 0 means up to the end."""
+    return Extended(
+        COPY_DATA, string(source) + struct.pack(">QQ", offset, length) + string(target) + _U64.pack(offset)
+    )
 
 
 def statvfs(path: str) -> Extended:
