@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import json
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from tui_sync.profiles import Profile
 
 INTERRUPTED = 130
+_OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 _EPILOG = """\
 PROFILE is a name in the profiles folder or a path to a .toml file; SOURCE and TARGET are URLs
@@ -45,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in arguments
+    _open_streams()
     _tolerate_any_name()
     try:
         code = _run(arguments)
@@ -56,6 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _silence_stdout()
         return 1
+    except OSError as error:
+        # Files are opened and read with answers of their own; what is left has no file's name.
+        if error.filename is not None or error.errno not in _OUTPUT_ERRORS:
+            return _internal(error, as_json)
+        _silence_stdout()
+        _report(f"cannot write the output: {error.strerror}", as_json)
+        return 1
     except KeyboardInterrupt:
         _report("interrupted", as_json)
         return INTERRUPTED
@@ -63,12 +74,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         _report(str(error), as_json)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - the last resort: a person gets a sentence, not a traceback
-        _report(f"internal error: {type(error).__name__}: {printable(str(error))}", as_json)
-        if os.environ.get("TUI_SYNC_DEBUG") == "1":
-            traceback.print_exc()
-        else:
-            _say("Please report it with the output of the same command under TUI_SYNC_DEBUG=1.")
-        return 1
+        return _internal(error, as_json)
+
+
+def _internal(error: Exception, as_json: bool) -> int:
+    _report(f"internal error: {type(error).__name__}: {printable(str(error))}", as_json)
+    if os.environ.get("TUI_SYNC_DEBUG") == "1":
+        with suppress(OSError):
+            traceback.print_exception(error)
+    else:
+        _say("Please report it with the output of the same command under TUI_SYNC_DEBUG=1.")
+    return 1
 
 
 def _run(arguments: list[str]) -> int:
@@ -276,6 +292,19 @@ def _demo(arguments: list[str]) -> int:
     )
 
 
+def _open_streams() -> None:
+    """A stream that was closed leads nowhere from now on, rather than into the next file to be opened."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is this one.
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            mode = "r" if number == 0 else "w"
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
 def _tolerate_any_name() -> None:
     """An output in a narrow encoding spells out what it cannot hold instead of failing."""
     for stream in (sys.stdout, sys.stderr):
@@ -289,7 +318,7 @@ def _report(message: str, as_json: bool) -> None:
         try:
             sys.stdout.write(json.dumps({"event": "error", "message": message}) + "\n")
             sys.stdout.flush()
-        except BrokenPipeError:
+        except OSError:
             _silence_stdout()
 
 

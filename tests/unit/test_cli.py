@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import signal
+import struct
 import subprocess
 import sys
+import termios
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -343,6 +348,81 @@ def test_a_closed_pipe_is_no_traceback(home: Path) -> None:
         assert process.wait(30) == 1
     assert b"Traceback" not in told
     assert b"Exception ignored" not in told
+
+
+def filled(home: Path, files: int) -> list[str]:
+    """A source of so many files and a target to be made, as arguments."""
+    source = home / "source"
+    source.mkdir()
+    for number in range(files):
+        (source / f"a rather long name to fill the pipe with {number:05d}").touch()
+    return [str(source), str(home / "target")]
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_keeps_nothing_from_being_done(home: Path, closed: str) -> None:
+    command = f'exec "$@" {closed}'
+    program = [sys.executable, "-m", "tui_sync", "--batch", *filled(home, 3)]
+    done = subprocess.run(["sh", "-c", command, "sh", *program], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"Traceback" not in done.stderr
+    assert len(list((home / "target").glob("a rather*"))) == 3
+    again = run("--json", *program[4:])
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout.splitlines()[-1])["unchanged"] == 3
+
+
+@pytest.mark.parametrize("arguments", [["--batch"], ["--dry-run"], ["--json"], ["profiles", "list"]])
+def test_a_full_disk_under_the_output_is_one_sentence(home: Path, arguments: list[str]) -> None:
+    pair = [] if "profiles" in arguments else filled(home, 2000)
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tui_sync", *arguments, *pair],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert b"error: cannot write the output: No space left on device\n" in done.stderr
+    for word in (b"internal", b"Traceback", b"Exception ignored"):
+        assert word not in done.stderr
+
+
+def test_what_cannot_be_told_is_no_error(home: Path) -> None:
+    program = [sys.executable, "-m", "tui_sync", "--batch", *filled(home, 3)]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(program, stdout=subprocess.PIPE, stderr=full, timeout=60, check=False)
+    assert done.returncode == 0
+    assert b"ok: 3 created" in done.stdout
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_two_interrupts_end_a_run_whose_reader_is_stuck(home: Path, both: bool) -> None:
+    program = [sys.executable, "-m", "tui_sync", "--json", *filled(home, 3000)]
+    reading, writing = os.pipe()
+    err = writing if both else subprocess.DEVNULL
+    with subprocess.Popen(program, stdout=writing, stderr=err) as process:
+        os.close(writing)
+        try:
+            until_full(reading)
+            for _ in range(2):
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.3)
+            assert process.wait(10) == 130
+        finally:
+            process.kill()
+            os.close(reading)
+
+
+def until_full(pipe: int) -> None:
+    """Wait until what is in the pipe has not grown for a while."""
+    waiting, since = -1, time.monotonic()
+    while time.monotonic() - since < 0.5 or waiting < 4096:
+        now = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
+        if now != waiting:
+            waiting, since = now, time.monotonic()
+        time.sleep(0.02)
 
 
 def test_batch_mode_does_not_load_the_app(home: Path) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 import humanize
 
+from tui_sync.batch.outlet import Stream
 from tui_sync.batch.output import size_text
 from tui_sync.model import RunState, Snapshot
 from tui_sync.names import printable
@@ -43,7 +44,7 @@ class Display(Protocol):
         """Clear what moves. May be called twice."""
 
 
-def display(stderr: TextIO, stdout: TextIO, *, as_json: bool, quiet: bool) -> Display:
+def display(stderr: Stream, stdout: Stream, *, as_json: bool, quiet: bool) -> Display:
     """The display that fits the streams. The live one keeps away from records that share its terminal."""
     terminal = stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     if quiet or not terminal or (as_json and stdout.isatty()):
@@ -54,7 +55,7 @@ def display(stderr: TextIO, stdout: TextIO, *, as_json: bool, quiet: bool) -> Di
 class Plain:
     """A line when something begins, and one about every ten seconds."""
 
-    def __init__(self, stderr: TextIO, stdout: TextIO, *, quiet: bool = False) -> None:
+    def __init__(self, stderr: Stream, stdout: Stream, *, quiet: bool = False) -> None:
         self._stderr = stderr
         self._stdout = stdout
         self._quiet = quiet
@@ -98,7 +99,7 @@ class Live:
     """An overall bar and a bar per file in flight, by rich; below the lines of stdout where both share a
     terminal."""
 
-    def __init__(self, stderr: TextIO, stdout: TextIO) -> None:
+    def __init__(self, stderr: Stream, stdout: Stream) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
         from rich.table import Column
@@ -110,7 +111,7 @@ class Live:
             BarColumn(bar_width=20),
             TextColumn("{task.percentage:>3.0f}%", markup=False),
             TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True)),
-            console=Console(file=stderr, highlight=False, markup=False, emoji=False),
+            console=Console(file=cast(IO[str], stderr), highlight=False, markup=False, emoji=False),
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
@@ -14,6 +15,7 @@ from typing import TextIO
 from tui_sync.batch.display import Display, display
 from tui_sync.batch.log import RunLog
 from tui_sync.batch.metrics import Metrics
+from tui_sync.batch.outlet import Outlet, OutputFailed, Stream, Whisper
 from tui_sync.batch.output import JsonOutput, Output, Outputs, TextOutput, is_conflict, totals_text
 from tui_sync.batch.prompts import RefusingPrompts
 from tui_sync.batch.signals import Stops
@@ -47,22 +49,28 @@ def run_batch(
     ``metrics_file`` replaced at the end, however that comes about.
 
     Raises TuiSyncError where it ends before there is a plan, BrokenPipeError where nobody reads stdout any
-    more: then the run has been cancelled.
+    more: then the run has been cancelled, as it is where stdout cannot be written for another reason. What
+    cannot be told on stderr is no error.
     """
-    out, err = stdout or sys.stdout, stderr or sys.stderr
     with (
         Stops() as stops,
         RunLog(log_file, profile) as log,
         Metrics(metrics_file, profile, dry_run) as metrics,
     ):
+        out = Outlet(stdout or sys.stdout, lambda: stops.hurry)
+        err = Whisper(Outlet(stderr or sys.stderr, lambda: stops.hurry))
         session = Session(profile, prompts=RefusingPrompts(), state_dir=state_dir)
         shown = display(err, out, as_json=as_json, quiet=quiet)
         data = JsonOutput(shown.write) if as_json else TextOutput(shown.write, quiet=quiet)
         output = Outputs(data, log, metrics)
         try:
-            return _Batch(session, output, shown, stops, out, dry_run, retry_failed).sync()
+            code = _Batch(session, output, shown, stops, out, dry_run, retry_failed).sync()
+            # Whatever became of the run, its records are not all told.
+            return Cancelled.exit_code if out.given_up else code
         finally:
             shown.close()
+            with suppress(OSError, OutputFailed):
+                out.flush()
             session.close()
 
 
@@ -75,7 +83,7 @@ class _Batch:
         output: Output,
         shown: Display,
         stops: Stops,
-        out: TextIO,
+        out: Stream,
         dry_run: bool,
         retry_failed: bool,
     ) -> None:
@@ -157,7 +165,7 @@ class _Batch:
                 self._output.progress(snapshot)
             self._out.flush()
             self._display.running(snapshot)
-            wish = max(self._stops.count, 2 if self._stops.overdue else 0)
+            wish = 2 if self._stops.hurry else self._stops.count
             if wish > obeyed:
                 obeyed = wish
                 if obeyed == 1:

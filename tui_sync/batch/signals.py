@@ -41,6 +41,11 @@ class Stops:
         """True when what was stopped gently has to be stopped at once."""
         return self._deadline is not None and time.monotonic() > self._deadline
 
+    @property
+    def hurry(self) -> bool:
+        """True when all has to end at once."""
+        return self.count >= 2 or self.overdue
+
     def _caught(self, number: int, _frame: FrameType | None) -> None:
         # Only counts: the interrupted code may hold any lock.
         self.count += 1
