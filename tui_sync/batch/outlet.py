@@ -38,7 +38,7 @@ class Outlet:
 
     ``flush`` returns when all is written; or, once ``hurry`` says that the program is to end at once, after a
     moment, and from then on nothing is written any more. Raises BrokenPipeError where nobody reads any more,
-    OutputFailed for whatever else the system refuses. ``given_up`` tells of each of these.
+    OutputFailed for whatever else the system refuses. ``given_up``: there was no reader.
     """
 
     def __init__(self, stream: TextIO, hurry: Callable[[], bool]) -> None:
@@ -47,6 +47,7 @@ class Outlet:
         self._held: list[str] = []
         self._size = 0
         self.given_up = False
+        self._failed = False
         self._change = threading.Condition()
         self._waiting: list[bytes] = []
         self._failure: OSError | None = None
@@ -61,7 +62,7 @@ class Outlet:
         return self._stream.isatty()
 
     def write(self, text: str) -> None:
-        if self.given_up:
+        if self.given_up or self._failed:
             return
         if self._descriptor is None:
             self._call(lambda: self._stream.write(text))
@@ -78,7 +79,7 @@ class Outlet:
         text = "".join(self._held)
         self._held.clear()
         self._size = 0
-        if self.given_up or not text:
+        if self.given_up or self._failed or not text:
             return
         data = text.encode(self._stream.encoding or "utf-8", self._stream.errors or "strict")
         with self._change:
@@ -133,7 +134,7 @@ class Outlet:
             self._raise(error)
 
     def _raise(self, error: OSError) -> None:
-        self.given_up = True
+        self._failed = True
         if error.errno == errno.EPIPE:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
         raise OutputFailed(f"cannot write the output: {error.strerror or error}") from error
