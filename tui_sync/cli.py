@@ -115,6 +115,13 @@ def _sync_parser() -> argparse.ArgumentParser:
     parser.add_argument("places", nargs="*", metavar="PROFILE | SOURCE TARGET", help="what to sync")
     parser.add_argument("--version", action="version", version=f"tui-sync {__version__}")
     _add_batch_options(parser)
+    plans = parser.add_argument_group("plan now, run later, with --batch")
+    plans.add_argument(
+        "--save-plan", type=Path, metavar="FILE", help="write the plan to FILE, and nothing to the target"
+    )
+    plans.add_argument(
+        "--apply", type=Path, metavar="FILE", help="run the plan of FILE: it, and nothing else"
+    )
     often = parser.add_argument_group("for cron and timers, with --batch")
     often.add_argument(
         "--retry-failed", action="store_true", help="only what the last run of the pair did not get done"
@@ -176,9 +183,11 @@ def _sync(arguments: list[str]) -> int:
     headless = args.batch or args.dry_run or args.json
     if args.quiet and not headless:
         raise UsageError("--quiet is for --batch: the app has nothing to keep quiet")
-    for option in ("retry_failed", "log_file", "metrics_file"):
+    for option in ("save_plan", "apply", "retry_failed", "log_file", "metrics_file"):
         if getattr(args, option) and not headless:
             raise UsageError(f"--{option.replace('_', '-')} is for --batch: add that")
+    if args.apply:
+        _require_plan_alone(args)
     profile = _profile(args.places)
     if profile is None and headless:
         raise UsageError("--batch needs a PROFILE, or a SOURCE and a TARGET (see tui-sync --help)")
@@ -196,12 +205,25 @@ def _sync(arguments: list[str]) -> int:
             as_json=args.json,
             quiet=args.quiet,
             retry_failed=args.retry_failed,
+            save_plan=args.save_plan,
+            apply=args.apply,
             log_file=args.log_file,
             metrics_file=args.metrics_file,
         )
     from tui_sync.tui.app import run_app
 
     return run_app(profile)
+
+
+def _require_plan_alone(args: argparse.Namespace) -> None:
+    """A saved plan runs as it was approved: there is nothing to choose any more."""
+    chosen = ("save_plan", "retry_failed", "mode", "compare", "include", "exclude", "max_delete", "verify")
+    for option in (*chosen, "workers", "bandwidth_limit"):
+        value = getattr(args, option)
+        if value is not None and value is not False and value != []:
+            raise UsageError(
+                f"--{option.replace('_', '-')} cannot go with --apply: a saved plan runs as it was approved"
+            )
 
 
 def _profile(places: list[str]) -> Profile | None:

@@ -16,6 +16,7 @@ from tui_sync.connectors.base import Connector, Endpoint, Prompts, Reader
 from tui_sync.connectors.digest import digest
 from tui_sync.errors import ConnectError, ConnectionLost, GuardRefused, NotFound, TimedOut, TuiSyncError
 from tui_sync.ledger import open_ledger
+from tui_sync.ledger.exchange import export_plan, import_plan
 from tui_sync.model import Action, CompareBy, Entry, Guard, Item, Kind, Plan, Status, SyncOptions, WriteMode
 from tui_sync.names import ancestors, printable
 from tui_sync.planning import plan as planner
@@ -267,6 +268,23 @@ class Session:
             return plan
         totals = replace(self.ledger.totals(plan_id), conflicts=0)
         return self.ledger.finish_plan(plan_id, totals, draft.guards)
+
+    def save_plan(self, plan: Plan, file: Path) -> None:
+        """Write the plan, with what was taken out of it, to a file for ``load_plan``. Raises UsageError."""
+        export_plan(self.ledger, plan, self.profile.pair_id, file)
+
+    def load_plan(self, file: Path) -> Plan:
+        """The plan of a file in place of one made now: its items, options and guards, not the profile's.
+
+        Connects if needed, and scans nothing: every item is checked when its turn comes, as always. Raises
+        UsageError for a file that is no whole, unchanged plan of this pair.
+        """
+        plan = import_plan(self.ledger, self.profile.pair_id, file, self._cancel.check)
+        self.connect()
+        source, target = self._connector("source"), self._connector("target")
+        self._retry.call(lambda: check_apart(source, target), self._cancel)
+        self.progress.phase = "done"
+        return plan
 
     def start(self, plan: Plan, listener: Listener | None = None, *, override_guards: bool = False) -> Engine:
         """Run an approved plan: what is included of it as the ledger has it now, and nothing else.

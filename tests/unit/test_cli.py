@@ -72,6 +72,8 @@ def test_a_profile_goes_to_batch_mode_as_it_is(called: list[Any]) -> None:
         "as_json": False,
         "quiet": False,
         "retry_failed": False,
+        "save_plan": None,
+        "apply": None,
         "log_file": None,
         "metrics_file": None,
     }
@@ -123,7 +125,8 @@ REFUSED = [
     (["--batch", "nightly", "--workers", "many"], "--workers"),
     (["--batch", "nightly", "--max-delete", "few"], "few"),
     (["--batch", "nightly", "--bandwidth-limit", "fast"], "fast"),
-    (["--batch", "nightly", "--apply", "x"], "--apply"),
+    (["nightly", "--apply", "x"], "is for --batch"),
+    (["--batch", "nightly", "--apply", "x", "--mode", "copy"], "--mode cannot go with --apply"),
     (["--batch", "nightly", "--bogus\x1b[31m"], "\\x1b"),
     (["--batc", "nightly"], "--batc"),
     (["--quiet", "nightly"], "--batch"),

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -21,6 +21,7 @@ from tui_sync.batch.prompts import RefusingPrompts
 from tui_sync.batch.signals import Stops
 from tui_sync.errors import Cancelled, GuardRefused, TuiSyncError
 from tui_sync.model import Action, Item, Outcome, Plan, Summary, Verify
+from tui_sync.names import printable
 from tui_sync.profiles import Profile
 from tui_sync.session import Session
 from tui_sync.transfer.engine import Engine
@@ -37,6 +38,8 @@ def run_batch(
     as_json: bool = False,
     quiet: bool = False,
     retry_failed: bool = False,
+    save_plan: Path | None = None,
+    apply: Path | None = None,
     log_file: Path | None = None,
     metrics_file: Path | None = None,
     state_dir: Path | None = None,
@@ -45,7 +48,8 @@ def run_batch(
 ) -> int:
     """Sync ``profile`` and return the exit code.
 
-    ``retry_failed`` plans only what the last run did not get done. ``log_file`` is appended to and rotated,
+    ``retry_failed`` plans only what the last run did not get done. ``save_plan`` writes the plan to a file
+    and runs nothing; ``apply`` runs the plan of such a file. ``log_file`` is appended to and rotated,
     ``metrics_file`` replaced at the end, however that comes about.
 
     Raises TuiSyncError where it ends before there is a plan, BrokenPipeError where nobody reads stdout any
@@ -64,7 +68,9 @@ def run_batch(
         data = JsonOutput(shown.write) if as_json else TextOutput(shown.write, quiet=quiet)
         output = Outputs(data, log, metrics)
         try:
-            code = _Batch(session, output, shown, stops, out, dry_run, retry_failed).sync()
+            made_of = _PlanMadeOf(retry_failed, apply, save_plan)
+            plan_only = dry_run or save_plan is not None
+            code = _Batch(session, output, shown, stops, out, plan_only, made_of).sync()
             # Whatever became of the run, its records are not all told.
             return Cancelled.exit_code if out.given_up else code
         finally:
@@ -72,6 +78,26 @@ def run_batch(
             with suppress(OSError, OutputFailed):
                 out.flush()
             session.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _PlanMadeOf:
+    """Where the plan comes from, if not from a whole scan, and where it goes, if not only into the ledger."""
+
+    retry_failed: bool = False
+    apply: Path | None = None
+    save_plan: Path | None = None
+
+    def make(self, session: Session) -> Plan:
+        if self.apply is not None:
+            plan = session.load_plan(self.apply)
+        elif self.retry_failed:
+            plan = session.make_plan(only=session.not_done())
+        else:
+            plan = session.make_plan()
+        if self.save_plan is not None:
+            session.save_plan(plan, self.save_plan)
+        return plan
 
 
 class _Batch:
@@ -85,7 +111,7 @@ class _Batch:
         stops: Stops,
         out: Stream,
         dry_run: bool,
-        retry_failed: bool,
+        made_of: _PlanMadeOf,
     ) -> None:
         self._session = session
         self._output = output
@@ -93,7 +119,7 @@ class _Batch:
         self._stops = stops
         self._out = out
         self._dry_run = dry_run
-        self._retry_failed = retry_failed
+        self._made_of = made_of
 
     def sync(self) -> int:
         plan = self._make_plan()
@@ -125,6 +151,8 @@ class _Batch:
                 self._display.narrate(f"note: {guard.message}")
         if plan.refused:
             return _nothing_done(plan).with_status("refused", GuardRefused.exit_code)
+        if self._made_of.save_plan is not None:
+            self._display.narrate(f"plan saved to {printable(str(self._made_of.save_plan))}")
         if self._dry_run:
             return _nothing_done(plan)
         return self._run(plan)
@@ -182,10 +210,7 @@ class _Batch:
 
         def work() -> None:
             try:
-                if self._retry_failed:
-                    plans.append(self._session.make_plan(only=self._session.not_done()))
-                else:
-                    plans.append(self._session.make_plan())
+                plans.append(self._made_of.make(self._session))
             except BaseException as error:  # noqa: BLE001 - raised again below, in the calling thread
                 errors.append(error)
 
