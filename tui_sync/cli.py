@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tui_sync import __version__
 from tui_sync.commands.parser import Parser
 from tui_sync.errors import TuiSyncError, UsageError
-from tui_sync.names import printable
+from tui_sync.names import masked, printable
 
 if TYPE_CHECKING:
     from tui_sync.profiles import Profile
@@ -233,6 +233,8 @@ def _profile(places: list[str]) -> Profile | None:
         case []:
             return None
         case [name]:
+            if "://" in name:
+                raise UsageError("a TARGET is missing: a URL needs a second one, or a folder, to sync with")
             return profiles.find(name)
         case [source, target]:
             return profiles.quick(source, target)
@@ -335,6 +337,7 @@ def _tolerate_any_name() -> None:
 
 
 def _report(message: str, as_json: bool) -> None:
+    message = masked(message)
     _say(f"error: {message}")
     if as_json:
         try:

@@ -6,6 +6,7 @@ One check for every path component, one function that makes a name printable, an
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterator
 
@@ -16,6 +17,8 @@ TRASH = ".tui-sync-trash"
 
 # Controls, formats (bidi, zero width), undecodable bytes, code points without a known glyph, line breaks.
 _ESCAPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Up to the last @, for a password may hold one, and a slash.
+_PASSWORD = re.compile(r"(:/+[^/@:\s]*):\S*@")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
 
 
@@ -95,6 +98,11 @@ def is_temporary(path: str, tag: str) -> bool:
     """True for a path that ``temporary`` makes for this tag."""
     name = path.rpartition("/")[2]
     return name.startswith(f"{OURS}-{tag}-") and name.endswith(".part") and "/" not in tag
+
+
+def masked(text: str) -> str:
+    """``text`` with the passwords of the URLs in it left out, for what a person typed and is told again."""
+    return _PASSWORD.sub(r"\1:…@", text)
 
 
 def printable(text: str) -> str:

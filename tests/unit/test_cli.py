@@ -327,6 +327,42 @@ def test_no_arguments_and_no_terminal_is_a_usage_error() -> None:
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--batch", "sftp://me:s3cret@host/x"],
+        ["--batch", "sftp:/me:s3cret@host/x"],
+        ["sftp://me:s3cret@host/x"],
+        ["--batch", "--soruce=sftp://me:s3cret@h/x"],
+        ["--batch", "--soruce=sftp://me:a/b@s3cret@h/x", "y"],
+        ["--batch", "--workers=sftp://me:s3cret@h/x", "a", "b"],
+        ["--batch", "--max-delete=sftp://me:s3cret@h/x", "a", "b"],
+        ["--batch", "--log-file=/no/sftp://me:s3cret@h/x", "a", "b"],
+        ["--batch", "sftp://me:s3cret@h/x", "b"],
+        ["profiles", "show", "sftp://me:s3cret@h/x"],
+        ["profiles", "shwo", "sftp://me:s3cret@h/x"],
+        ["profiles", "sftp://me:s3cret@h/x"],
+        ["profiles", "trust", "sftp://me:s3cret@h/x"],
+        ["runs", "show", "sftp://me:s3cret@h/x"],
+        ["runs", "undo", "sftp://me:s3cret@h/x"],
+        ["demo", "sftp://me:s3cret@h/x"],
+        ["completion", "sftp://me:s3cret@h/x"],
+    ],
+)
+def test_a_password_in_a_url_is_told_nowhere(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) != 0
+    told = capsys.readouterr()
+    assert "error: " in told.err
+    assert "s3cret" not in told.out + told.err
+
+
+def test_one_url_alone_lacks_a_target(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--batch", "sftp://me@host/x"]) == 2
+    assert capsys.readouterr().err.startswith("error: a TARGET is missing")
+
+
 def test_a_narrow_encoding_does_no_harm(home: Path) -> None:
     source = home / "source"
     source.mkdir()

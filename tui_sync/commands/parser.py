@@ -7,7 +7,7 @@ import textwrap
 from typing import Any, NoReturn
 
 from tui_sync.errors import UsageError
-from tui_sync.names import printable
+from tui_sync.names import masked, printable
 
 
 class Parser(argparse.ArgumentParser):
@@ -17,7 +17,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{printable(message)} (see {self.prog} --help)")
+        raise UsageError(f"{printable(masked(message))} (see {self.prog} --help)")
 
 
 class Commands:

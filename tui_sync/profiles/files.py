@@ -66,6 +66,8 @@ def find(name_or_path: str, folder: Path | None = None) -> Profile:
     """
     if not name_or_path.strip() or "\0" in name_or_path:
         raise ProfileError("the name of a profile must not be empty: name one, or give SOURCE and TARGET")
+    if "://" in name_or_path:
+        raise ProfileError("a URL is no profile: name a profile, or the path of a .toml file")
     if "/" in name_or_path or name_or_path.endswith(SUFFIX):
         path = Path(name_or_path)
         if name_or_path.startswith("~"):
