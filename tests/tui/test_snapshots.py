@@ -95,21 +95,22 @@ def test_review(snap_compare: Compare, frozen: MakeApp, size: tuple[int, int]) -
     assert snap_compare(frozen(fake.profile(mode="mirror")), terminal_size=size, run_before=before)
 
 
+async def busy_transfer(pilot: Pilot[Any]) -> None:
+    screen = await in_transfer(pilot)
+    screen.polling.pause()
+    engine = engine_of(pilot)
+    engine.now = fake.busy_snapshot(engine)
+    screen.poll()
+    speeds = screen.work.speeds
+    speeds.clear()
+    speeds.extend(50e6 * (1.3 + math.sin(step / 6)) for step in range(90))
+    screen.query_one(SpeedPlot).refresh()
+    await until(pilot, lambda: "61%" in shown(pilot.app))  # type: ignore[arg-type]
+
+
 @SIZES
 def test_transfer(snap_compare: Compare, frozen: MakeApp, size: tuple[int, int]) -> None:
-    async def before(pilot: Pilot[Any]) -> None:
-        screen = await in_transfer(pilot)
-        screen.polling.pause()
-        engine = engine_of(pilot)
-        engine.now = fake.busy_snapshot(engine)
-        screen.poll()
-        speeds = screen.work.speeds
-        speeds.clear()
-        speeds.extend(50e6 * (1.3 + math.sin(step / 6)) for step in range(90))
-        screen.query_one(SpeedPlot).refresh()
-        await until(pilot, lambda: "61%" in shown(pilot.app))  # type: ignore[arg-type]
-
-    assert snap_compare(frozen(fake.profile(mode="mirror")), terminal_size=size, run_before=before)
+    assert snap_compare(frozen(fake.profile(mode="mirror")), terminal_size=size, run_before=busy_transfer)
 
 
 async def to_report(pilot: Pilot[Any]) -> None:
@@ -153,3 +154,42 @@ def test_history(snap_compare: Compare, frozen: MakeApp, size: tuple[int, int]) 
         )
 
     assert snap_compare(frozen(fake.profile(mode="mirror")), terminal_size=size, run_before=before)
+
+
+@SIZES
+def test_form(snap_compare: Compare, frozen: MakeApp, size: tuple[int, int]) -> None:
+    Path("profiles").mkdir()
+    Path("profiles/photos.toml").write_text(
+        '# Every night at two.\n[source]\nurl = "sftp://me@files.example.org:2222/photos"\n'
+        'password = "env:PHOTOS"\n\n[target]\nurl = "/srv/[b]写真[/b]"\n\n[sync]\n'
+        'mode = "mirror"\nexclude = ["*.tmp", ".cache/"]\n# verify = "auto"\n'
+    )
+
+    async def before(pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: pilot.app.screen.query_one(ProfileList).row_count() == 1)
+        await pilot.press("e")
+        await until(pilot, lambda: "can be saved" in shown(pilot.app))  # type: ignore[arg-type]
+
+    assert snap_compare(frozen(), terminal_size=size, run_before=before)
+
+
+@pytest.mark.parametrize("screen", ["compare", "review", "transfer", "report", "form"])
+def test_light(snap_compare: Compare, frozen: MakeApp, monkeypatch: pytest.MonkeyPatch, screen: str) -> None:
+    monkeypatch.setenv("TEXTUAL_THEME", "tui-sync-light")
+
+    async def before(pilot: Pilot[Any]) -> None:
+        if screen == "form":
+            await pilot.press("n")
+            await until(pilot, lambda: "needs a URL" in shown(pilot.app))  # type: ignore[arg-type]
+        elif screen == "compare":
+            await ready(pilot)
+        elif screen == "review":
+            await in_review(pilot)
+            await until(pilot, lambda: "412 GB free" in shown(pilot.app))  # type: ignore[arg-type]
+        elif screen == "transfer":
+            await busy_transfer(pilot)
+        else:
+            await to_report(pilot)
+
+    pair = None if screen == "form" else fake.profile(mode="mirror")
+    assert snap_compare(frozen(pair), terminal_size=(100, 30), run_before=before)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.support import fake_session as fake
@@ -51,3 +53,19 @@ async def test_the_theme_can_be_changed_while_running(make_app: MakeApp) -> None
         app.theme = "tui-sync-light"
         await until(pilot, lambda: screen.trees.render_line(1)._segments != before._segments)
         assert unreadable(app) == []
+
+
+async def test_a_theme_that_was_chosen_is_there_the_next_time(
+    make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TEXTUAL_THEME", raising=False)
+    app = make_app(None, Sessions())
+    async with app.run_test() as pilot:
+        app.theme = "nord"
+        await until(pilot, (tmp_path / "state/app.json").exists)
+    assert make_app(None, Sessions()).theme == "nord"
+    monkeypatch.setenv("TEXTUAL_THEME", "tui-sync-light")
+    assert make_app(None, Sessions()).theme == "tui-sync-light"
+    monkeypatch.delenv("TEXTUAL_THEME")
+    (tmp_path / "state/app.json").write_text("no json")
+    assert make_app(None, Sessions()).theme == "tui-sync"

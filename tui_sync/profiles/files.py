@@ -41,11 +41,16 @@ def folder() -> Path:
 
 def load(path: Path) -> Profile:
     """Read one profile. Raises ProfileError, one sentence with file, key and remedy."""
+    return parse(_read(path, printable(str(path))), path)
+
+
+def parse(text: str, path: Path) -> Profile:
+    """The profile of this text, as if it stood in ``path``, which need not be there. Raises ProfileError."""
     # Here, as it takes a tenth of a second that a pair given by its URLs can do without.
     from tui_sync.profiles import schema
 
     file = printable(str(path))
-    raw = _parse(_read(path, file), file)
+    raw = _parse(text, file)
     if not raw:
         raise ProfileError(f"{file}: the file is empty: add [source] and [target], each with a url")
     source, target, options = schema.read(raw, file=file, base=path.absolute().parent)

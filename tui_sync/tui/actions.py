@@ -85,9 +85,23 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
     "profiles": (
         Command("open", ("enter",), "Open", "Connect both sides of the profile and compare them", 1),
         Command("quick", ("c",), "Quick connect", "Compare two places without a profile", 3),
-        Command("history", ("h",), "History", "Show the past runs of the profile", 4),
-        Command("rescan", ("ctrl+r",), "Reload", "Read the profiles folder again", 5),
+        Command("new", ("n",), "New", "Make a profile", 4),
+        Command("edit", ("e",), "Edit", "Change the profile", 5),
+        Command("test", ("p",), "Test", "Try to connect to both sides of the profile", 6),
+        Command("imports", ("i",), "Import", "Begin a profile with a place that rclone, ssh or aws knows", 8),
+        Command("history", ("h",), "History", "Show the past runs of the profile", 7),
+        Command("rescan", ("ctrl+r",), "Reload", "Read the profiles folder again", 9),
         Command("back", ("escape",), "Back", "Leave tui-sync"),
+    ),
+    "form": (
+        Command("save", ("ctrl+s", "f2"), "Save", "Write the profile", 1),
+        Command("test", ("ctrl+t",), "Test", "Try to connect to both sides", 3),
+        Command("back", ("escape",), "Back", "Back to the profiles; asks where something was typed", 4),
+    ),
+    "imports": (
+        Command("source", ("enter",), "Source", "Take the place as the source of a new profile", 1),
+        Command("target", ("t",), "Target", "Take the place as the target of a new profile", 3),
+        Command("back", ("escape",), "Close", "Close", 4),
     ),
     "compare": (
         Command("review", ("f5",), "Review", "Go on: look through what would be done", 1),

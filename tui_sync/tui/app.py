@@ -18,7 +18,7 @@ from textual.system_commands import SystemCommandsProvider
 
 from tui_sync.model import RunState, Snapshot
 from tui_sync.names import printable
-from tui_sync.tui import actions, text, themes
+from tui_sync.tui import actions, settings, text, themes
 from tui_sync.tui.bridge import AppPrompts
 from tui_sync.tui.messages import Asked
 from tui_sync.tui.screens.base import FlowScreen
@@ -90,6 +90,7 @@ class TuiSyncApp(App[int]):
         self.monotonic = monotonic
         self._make_session = session_factory
         self._works: list[Work] = []
+        self._prompts: list[AppPrompts] = []
         self._terminal_title = ""
         self._closing_threads: list[threading.Thread] = []
         self.register_theme(themes.DARK)
@@ -101,10 +102,19 @@ class TuiSyncApp(App[int]):
         wanted = os.environ.get("TEXTUAL_THEME", "")
         # Textual takes the same variable, before our themes are known: only a change makes it look again.
         self.theme = themes.DARK.name
-        self.theme = wanted if wanted in self.available_themes else themes.DARK.name
+        remembered = settings.read(state_dir).get("theme", "")
+        choices = [name for name in (wanted, remembered) if name in self.available_themes]
+        self.theme = choices[0] if choices else themes.DARK.name
+        self._theme_at_start = self.theme
 
     def get_default_screen(self) -> Screen[Any]:
         return ProfilesScreen()
+
+    def watch_theme(self, theme: str) -> None:
+        """Remember what was chosen from the palette."""
+        if self.is_running and theme != self._theme_at_start:
+            self._theme_at_start = theme
+            settings.remember(self.state_dir, "theme", theme)
 
     def on_mount(self) -> None:
         self._set_title("")
@@ -143,6 +153,12 @@ class TuiSyncApp(App[int]):
         self._works.append(work)
         return work
 
+    def new_prompts(self) -> AppPrompts:
+        """For connecting without a pair to work on; to be closed."""
+        prompts = AppPrompts(self)
+        self._prompts.append(prompts)
+        return prompts
+
     def retire(self, work: Work) -> None:
         """Cancel and close a pair without waiting for it."""
         if work in self._works:
@@ -154,6 +170,8 @@ class TuiSyncApp(App[int]):
 
     def close_works(self) -> None:
         """Retire what is open and give it a moment to end: called when the app has ended."""
+        for prompts in self._prompts:
+            prompts.close()
         for work in list(self._works):
             self.retire(work)
         deadline = time.monotonic() + _LAST_WAIT_S
@@ -247,7 +265,7 @@ class TuiSyncApp(App[int]):
 
         if any(isinstance(screen, SecretDialog | TrustDialog) for screen in self.screen_stack):
             return
-        waiting = (work.prompts.next() for work in self._works)
+        waiting = (prompts.next() for prompts in (*(work.prompts for work in self._works), *self._prompts))
         question = next((question for question in waiting if question is not None), None)
         if question is None:
             return

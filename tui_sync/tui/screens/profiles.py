@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,6 +17,7 @@ from tui_sync.names import printable
 from tui_sync.tui import actions, text
 from tui_sync.tui.bridge import run_in_thread
 from tui_sync.tui.screens.base import FlowScreen
+from tui_sync.tui.screens.form import Draft, ProfileForm
 from tui_sync.tui.screens.history import HistoryScreen, open_existing, outcome_words
 from tui_sync.tui.widgets.bars import ARROW
 from tui_sync.tui.widgets.lines import Line, LineList, Painted
@@ -25,15 +26,18 @@ from tui_sync.tui.widgets.panels import centred
 if TYPE_CHECKING:
     from tui_sync.ledger import RunRecord
     from tui_sync.profiles import Available
+    from tui_sync.profiles.imports import Found
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One profile as it is listed. ``problem``: why its last run is not known."""
+    """One profile as it is listed. ``problem``: why its last run is not known; ``reached``: whether both
+    sides answered when they were last tried, and what they said."""
 
     found: Available
     last: RunRecord | None = None
     problem: str = ""
+    reached: tuple[bool, str] | None = None
 
 
 class ProfileList(LineList):
@@ -111,13 +115,19 @@ class ProfileList(LineList):
             printable(profile.source.url), max(room // 2, room - cell_len(printable(profile.target.url)))
         )
         target = text.shorten(printable(profile.target.url), room - cell_len(source))
-        return [
+        below: list[Line] = [
             [
                 Segment(source, self.ink(*on, "card--place")),
                 Segment(ARROW, self.ink(*on, "card--arrow")),
                 Segment(target, self.ink(*on, "card--place")),
             ]
         ]
+        if card.reached is not None:
+            fine, words = card.reached
+            tone = "run--good" if fine else "run--bad"
+            mark = "✓" if fine else "!"
+            below.append([Segment(text.shorten(f"{mark} {words}", width), self.ink(*on, tone))])
+        return below
 
 
 class Welcome(Painted):
@@ -142,7 +152,10 @@ class Welcome(Painted):
             [Segment("  [target]", code)],
             [Segment('  url = "/local/folder"', code)],
             [],
-            [Segment("  ^r", key), Segment("  read the folder again", words)],
+            [
+                Segment("   n", key),
+                Segment("  make one; i takes a place from rclone or ssh", words),
+            ],
             [Segment("   c", key), Segment("  compare two places right now, without a profile", words)],
             [Segment("   q", key), Segment("  leave (tui-sync demo shows it all on sample data)", words)],
         ]
@@ -155,6 +168,10 @@ class ProfilesScreen(FlowScreen):
     PLACE = "Profiles"
     GROUP = "profiles"
     BINDINGS: ClassVar[list[BindingType]] = actions.bindings("profiles")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reached: dict[str, tuple[bool, str]] = {}
 
     def body(self) -> ComposeResult:
         yield ProfileList()
@@ -196,7 +213,7 @@ class ProfilesScreen(FlowScreen):
         folder, cards = read
         profiles, welcome = self.query_one(ProfileList), self.query_one(Welcome)
         profiles.display, welcome.display = bool(cards), not cards
-        profiles.show(cards)
+        profiles.show(self._with_reached(cards))
         welcome.folder = str(folder)
         welcome.refresh()
         if cards and self.is_active:
@@ -211,6 +228,12 @@ class ProfilesScreen(FlowScreen):
             if card is None:
                 return "There is no profile yet: press c to compare two places without one."
             if card.found.profile is None:
+                return f"This profile cannot be used: {printable(card.found.error or '')}"
+        if name in ("edit", "test"):
+            card = self.query_one(ProfileList).card
+            if card is None:
+                return "There is no profile yet: press n to make one."
+            if name == "test" and card.found.profile is None:
                 return f"This profile cannot be used: {printable(card.found.error or '')}"
         return ""
 
@@ -240,6 +263,74 @@ class ProfilesScreen(FlowScreen):
                 self.say(printable(str(error)), warning=True)
 
         self.app.push_screen(QuickDialog(), answered)
+
+    def do_new(self) -> None:
+        self._open_form(Draft())
+
+    def do_edit(self) -> None:
+        card = self.query_one(ProfileList).card
+        assert card is not None
+        path = card.found.path
+        try:
+            content = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            self.say(f"{printable(str(path))} cannot be read: {printable(str(error))}", warning=True)
+            return
+        self._open_form(Draft(content, path))
+
+    def _open_form(self, draft: Draft) -> None:
+        from tui_sync import profiles
+
+        self.app.push_screen(ProfileForm(self.ours.profiles_folder or profiles.folder(), draft))
+
+    def do_imports(self) -> None:
+        from tui_sync.tui.screens.imports import ImportScreen
+
+        def chosen(place: tuple[str, Found] | None) -> None:
+            if place is not None:
+                side, found = place
+                self._open_form(Draft(settings={side: {"url": found.url, **found.settings}}))
+
+        self.app.push_screen(ImportScreen(), chosen)
+
+    def do_test(self) -> None:
+        from tui_sync.tui.probe import look_at_both
+
+        cards = self.query_one(ProfileList)
+        card = cards.card
+        assert card is not None
+        profile = card.found.profile
+        assert profile is not None
+        prompts = self.ours.new_prompts()
+        key = profile.pair_id
+
+        def ended(found: tuple[bool, str]) -> None:
+            prompts.close()
+            self._reached[key] = found
+            self._mark()
+
+        self._reached[key] = (True, "trying both sides …")
+        self._mark()
+        run_in_thread(
+            self,
+            lambda: look_at_both(profile, prompts),
+            ended,
+            lambda sentence: ended((False, sentence)),
+            name="tui-sync-test",
+        )
+
+    def _mark(self) -> None:
+        """Put into the cards what is known of their places."""
+        cards = self.query_one(ProfileList)
+        cards.show(self._with_reached(cards.cards))
+
+    def _with_reached(self, cards: Sequence[Card]) -> list[Card]:
+        return [
+            replace(card, reached=self._reached.get(card.found.profile.pair_id))
+            if card.found.profile is not None
+            else card
+            for card in cards
+        ]
 
     def do_rescan(self) -> None:
         self.read()
