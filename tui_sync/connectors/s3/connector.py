@@ -51,6 +51,8 @@ _FEATURES = Features(
     checks_uploads=True,
 )
 
+_MOST_MADE = 100_000
+
 T = TypeVar("T")
 
 
@@ -184,6 +186,8 @@ class S3Writer:
         self._store = store
         self._reader = S3Reader(store)
         self._staged: dict[str, S3Upload] = {}
+        # Directories that this writer made: known without asking to have a marker.
+        self._made: set[str] = set()
         self._lock = threading.Lock()
 
     def upload(
@@ -280,6 +284,9 @@ class S3Writer:
             raise AlreadyExists("the folder already exists")
         self._put_marker(path, None)
         store.folders.add(path, listed=True)
+        with self._lock:
+            if len(self._made) < _MOST_MADE:
+                self._made.add(path)
 
     def _refuse_taken(self, path: str) -> None:
         try:
@@ -302,6 +309,13 @@ class S3Writer:
 
     def set_attributes(self, path: str, *, mtime_ns: int | None, mode: int | None) -> None:
         """A time is set by a copy of the object onto itself; a directory has one if it has a marker."""
+        with self._lock:
+            made = path in self._made
+            self._made.discard(path)
+        if made:
+            if mtime_text(mtime_ns) is not None:
+                self._put_marker(path, mtime_ns)
+            return
         found = self._reader.stat(path)
         if mtime_text(mtime_ns) is None or found.mtime_ns == mtime_ns:
             return
@@ -327,6 +341,8 @@ class S3Writer:
             raise StorageError(f"the folder “{printable(path)}” is not empty")
         self._delete(path, key)
         store.folders.forget(path)
+        with self._lock:
+            self._made.discard(path)
 
     def _is_file(self, path: str) -> bool:
         try:

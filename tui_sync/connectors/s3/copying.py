@@ -12,8 +12,8 @@ from tui_sync.connectors.s3.keys import MIB, MOST_PARTS
 from tui_sync.model import Entry
 
 # CopyObject takes up to 5 GiB ("CopyObject" in the S3 API reference), but answers only when all is copied.
-MOST_AT_ONCE = 1 << 30
-_PART = 512 * MIB
+MOST_AT_ONCE = 256 * MIB
+_PART = 64 * MIB
 _IN_FLIGHT = 8
 _HEADERS = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType")
 
