@@ -287,6 +287,7 @@ def _demo_parser() -> argparse.ArgumentParser:
     _add_batch_options(parser)
     parser.add_argument("--keep", action="store_true", help="leave the temporary folder in place")
     parser.add_argument("--conflict", action="store_true", help="with a conflict: the plan is refused")
+    parser.add_argument("--s3", action="store_true", help="from a bucket of an embedded S3 server to SFTP")
     parser.add_argument("--size", default="200M", metavar="SIZE", help="size of the large file (200M)")
     return parser
 
@@ -309,6 +310,7 @@ def _demo(arguments: list[str]) -> int:
         size=size,
         keep=args.keep,
         conflict=args.conflict,
+        s3=args.s3,
         headless=headless,
         dry_run=args.dry_run,
         as_json=args.json,

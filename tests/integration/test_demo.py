@@ -46,6 +46,16 @@ def test_the_demo_syncs_and_ends_in_a_summary(tmp_path: Path, scratch: Path) -> 
     assert not (tmp_path / ".config").exists()
 
 
+def test_the_demo_with_s3_syncs_too(require_s3: None, tmp_path: Path, scratch: Path) -> None:
+    ran = tui_sync("demo", "--batch", "--json", "--s3", "--size", "9M", home=tmp_path, TMPDIR=str(scratch))
+    assert ran.code == 0, ran.err
+    changes = {record["change"] for record in ran.records if record["event"] == "item"}
+    assert {"new", "modified", "extra"} <= changes
+    assert ran.summary["bytes"] > 9 * 1024 * 1024
+    assert min(ran.summary[key] for key in ("created", "updated", "deleted", "unchanged")) > 0
+    assert left_in(scratch) == []
+
+
 def test_kept_trees_are_equal_but_for_what_is_left_alone(tmp_path: Path, scratch: Path) -> None:
     ran = tui_sync("demo", "--batch", "--keep", "--size", "1M", home=tmp_path, TMPDIR=str(scratch))
     assert ran.code == 0, ran.err

@@ -7,17 +7,19 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
+from tui_sync.batch.prompts import RefusingPrompts
 from tui_sync.connectors.base import Endpoint
 from tui_sync.demo.pair import EXCLUDE, make_pair
 from tui_sync.demo.servers import EmbeddedServer
-from tui_sync.errors import NoSpace
+from tui_sync.errors import NoSpace, TuiSyncError, UsageError
 from tui_sync.model import DeleteTo, Mode, SyncOptions
 from tui_sync.names import printable
 from tui_sync.profiles import Profile
+from tui_sync.session import Session
 
 # Room for what is not the large file, and for the ledger.
 _SPARE = 50 * 1024 * 1024
@@ -29,12 +31,18 @@ def run_demo(
     headless: bool,
     keep: bool = False,
     conflict: bool = False,
+    s3: bool = False,
     dry_run: bool = False,
     as_json: bool = False,
     quiet: bool = False,
 ) -> int:
-    """Set up, run the app or batch mode, clean up, and return the exit code. Raises TuiSyncError."""
+    """Set up, run the app or batch mode, clean up, and return the exit code. Raises TuiSyncError.
+
+    ``s3``: the source is a bucket of an embedded S3 server.
+    """
     with ExitStack() as stack:
+        if s3:
+            _need_s3()
         stack.enter_context(_terminated_like_interrupted())
         folder = stack.enter_context(_folder(keep))
         source, target = folder / "source", folder / "target"
@@ -43,17 +51,16 @@ def run_demo(
         _need_space(folder, size)
         _say(f"making sample data in {printable(str(folder))}", quiet)
         make_pair(source, target, size=size, conflict=conflict)
-        servers = [
-            stack.enter_context(EmbeddedServer(source, user="source")),
-            stack.enter_context(EmbeddedServer(target, user="target")),
-        ]
+        servers = [stack.enter_context(EmbeddedServer(target, user="target"))]
+        if not s3:
+            servers.append(stack.enter_context(EmbeddedServer(source, user="source")))
         known_hosts = folder / "known_hosts"
         known_hosts.write_text("".join(f"{server.host_key_line}\n" for server in servers), encoding="ascii")
         profile = Profile(
             name="demo",
             file=None,
-            source=_endpoint(servers[0], known_hosts),
-            target=_endpoint(servers[1], known_hosts),
+            source=_bucket(stack, folder, source, quiet) if s3 else _endpoint(servers[1], known_hosts),
+            target=_endpoint(servers[0], known_hosts),
             options=SyncOptions(mode=Mode.MIRROR, delete=DeleteTo.TRASH, exclude=EXCLUDE),
         )
         state = folder / "state"
@@ -78,6 +85,45 @@ def _endpoint(server: EmbeddedServer, known_hosts: Path) -> Endpoint:
         options={"known_hosts": str(known_hosts), "ssh_config": "none"},
         secrets={"password": lambda: server.password},
     )
+
+
+def _need_s3() -> None:
+    from tui_sync.demo.s3_server import s3_missing
+
+    if reason := s3_missing():
+        raise UsageError(f"the demo with S3 cannot start: {reason}")
+
+
+def _bucket(stack: ExitStack, folder: Path, source: Path, quiet: bool) -> Endpoint:
+    """A bucket that holds what ``source`` holds, put there by the program itself."""
+    from tui_sync.demo.s3_server import S3Server
+
+    _say("starting an S3 server and filling a bucket", quiet)
+    try:
+        server = stack.enter_context(S3Server(folder / "s3"))
+    except OSError as error:
+        raise TuiSyncError(printable(str(error))) from None
+    login = server.accounts[0]
+    server.client().create_bucket(Bucket="demo")
+    bucket = Endpoint(
+        url="s3://demo/",
+        scheme="s3",
+        path="/",
+        host="demo",
+        options={"endpoint_url": server.endpoint_url, "region": "us-east-1"},
+        secrets={"access_key": lambda: login.access_key, "secret_key": lambda: login.secret_key},
+    )
+    here = Endpoint(url=source.as_uri(), scheme="file", path=str(source))
+    filling = Session(
+        Profile(name="fill", file=None, source=here, target=bucket, options=SyncOptions()),
+        prompts=RefusingPrompts(),
+        state_dir=folder / "state",
+    )
+    with closing(filling):
+        # A name that is not UTF-8 stays behind: no key can be that.
+        filling.start(filling.make_plan()).wait()
+    shutil.rmtree(source)
+    return bucket
 
 
 @contextmanager
