@@ -16,7 +16,8 @@ class SshServer:
     """Serves ``root`` over SFTP to ``user``, who logs in as ``methods`` say.
 
     ``questions`` are what keyboard-interactive asks; one that begins with ``Code`` is asked in the open and
-    wants 123456. ``logins`` counts those that succeeded, ``attempts`` keeps what was answered.
+    wants 123456. With ``forwards`` it is a jump host. ``logins`` counts those that succeeded, ``attempts``
+    keeps what was answered.
     """
 
     def __init__(
@@ -26,12 +27,14 @@ class SshServer:
         methods: tuple[str, ...] = ("password",),
         password: str = "right",
         questions: tuple[str, ...] = ("Password: ",),
+        forwards: bool = False,
         sftp_server: type[asyncssh.SFTPServer] = asyncssh.SFTPServer,
     ) -> None:
         self.root = root
         self.methods = methods
         self.password = password
         self.questions = questions
+        self.forwards = forwards
         self.sftp_server = sftp_server
         self.user = "somebody"
         self.port = 0
@@ -98,6 +101,9 @@ class _Door(asyncssh.SSHServer):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server._connections.discard(self._connection)
+
+    def connection_requested(self, *_addresses: object) -> bool:
+        return self._server.forwards
 
     def begin_auth(self, username: str) -> bool:
         return True

@@ -18,10 +18,11 @@ from pathlib import Path
 _ANSWER_S = 600.0
 _LONGEST = 4096
 _HELPER = """\
-import socket, sys
+import os, socket, sys
 line = socket.socket(socket.AF_UNIX)
 line.connect(sys.argv[1])
-line.sendall(sys.argv[2].encode("utf-8", "surrogateescape")[:{longest}] + b"\\0")
+question = sys.argv[2].encode("utf-8", "surrogateescape")[:{longest}]
+line.sendall(b"%d %b\\0" % (os.getppid(), question))
 answer = line.makefile("rb").read()
 if not answer.endswith(b"\\0"):
     sys.exit(1)
@@ -30,9 +31,11 @@ sys.stdout.buffer.write(answer[:-1] + b"\\n")
 
 
 class Askpass:
-    """``answer`` gets a question and gives None to decline; it may block while a person thinks."""
+    """``answer`` gets the process that asks and its question, and gives None to decline; it may block while a
+    person thinks, and never raises. The process tells whose question it is: for a jump host ssh starts an ssh
+    of its own, which asks by the same program."""
 
-    def __init__(self, folder: Path, answer: Callable[[str], str | None]) -> None:
+    def __init__(self, folder: Path, answer: Callable[[int, str], str | None]) -> None:
         self._answer = answer
         self._socket = folder / "a"
         self.program = folder / "askpass"
@@ -78,6 +81,7 @@ class Askpass:
             if not part:
                 return
             question += part
-        answer = self._answer(question[:-1].decode("utf-8", "replace"))
+        asker, _, text = question[:-1].decode("utf-8", "replace").partition(" ")
+        answer = self._answer(int(asker), text)
         if answer is not None:
             line.sendall(answer.encode("utf-8") + b"\0")

@@ -7,6 +7,7 @@ that lead to it, also when this program is killed.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import pwd
@@ -17,15 +18,15 @@ import subprocess
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 
 from tui_sync.connectors.sftp import paramiko_transport
 from tui_sync.connectors.sftp.askpass import Askpass
 from tui_sync.connectors.sftp.login import Login
+from tui_sync.connectors.sftp.openssh_options import PROGRAM, arguments, write_config
 from tui_sync.connectors.sftp.pipes import PipeChannel, pipe
-from tui_sync.connectors.sftp.ssh_config import user_config
 from tui_sync.errors import (
     ConnectError,
     ConnectionLost,
@@ -36,10 +37,7 @@ from tui_sync.errors import (
 )
 from tui_sync.names import printable
 
-_PROGRAM = "ssh"
-_CONNECT_S = 15
 _LOGIN_S = 60.0
-_KEEPALIVE_S = 15
 _END_S = 1.0
 _TICK_S = 0.02
 _KEPT = 8 << 10
@@ -48,7 +46,6 @@ _FAILED = 255
 _SHOWN = 300
 # The path of the master's socket and the suffix ssh gives it for a moment have to fit into sun_path.
 _LONGEST_FOLDER = 70
-_GCM = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 _LOGGED_IN = b"Authenticated to "
 _ADDRESS = re.compile(rb"Authenticated to \S+ \(\[(?P<address>[^\]]+)\]:(?P<port>\d+)\)")
 _NOISE = re.compile(
@@ -59,7 +56,7 @@ _PASSPHRASE = re.compile(r"Enter passphrase for (?:key )?'?(?P<path>.*?)'?: ?$")
 
 
 def installed() -> bool:
-    return shutil.which(_PROGRAM) is not None
+    return shutil.which(PROGRAM) is not None
 
 
 def sees_the_same_home() -> bool:
@@ -169,6 +166,10 @@ class _Process:
         return self._process.poll() is None
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def code(self) -> int | None:
         """That of the remote program, or ``_FAILED``, or None while it runs."""
         return self._process.poll()
@@ -202,6 +203,16 @@ class _Process:
         self._process.wait()
 
 
+_OPEN: weakref.WeakSet[OpensshTransport] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """A login that nobody waits for any more has yet to come to its end, and its folder to go."""
+    for transport in list(_OPEN):
+        transport.close()
+
+
 class OpensshTransport:
     """One login, see ``transport.SshTransport``."""
 
@@ -210,11 +221,14 @@ class OpensshTransport:
         self._folder = _private_folder()
         self._lock = threading.Lock()
         self._closed = False
-        self._declined = ""
+        self._failure: BaseException | None = None
         self._asked: set[str] = set()
         self._processes: list[_Process] = []
         self._askpass: Askpass | None = None
+        self._first: _Process | None = None
+        _OPEN.add(self)
         try:
+            write_config(self._config, login)
             self._askpass = Askpass(self._folder, self._answer)
             self._master = self._start(
                 [
@@ -227,13 +241,13 @@ class OpensshTransport:
                         "-o",
                         "LogLevel=VERBOSE",
                     ),
-                    *_arguments(login),
+                    *arguments(login, self._config),
                 ]
             )
         except BaseException:
             self.close()
             raise
-        self._first: _Process | None = self._master
+        self._first = self._master
 
     @property
     def alive(self) -> bool:
@@ -245,7 +259,7 @@ class OpensshTransport:
         askpass = self._askpass
         assert askpass is not None
         while not self._master.logged_in:
-            if self._declined or not self._master.running:
+            if self._failure is not None or not self._master.running:
                 break
             if askpass.asking:
                 deadline = time.monotonic() + _LOGIN_S
@@ -254,8 +268,8 @@ class OpensshTransport:
             time.sleep(_TICK_S)
         if self._master.logged_in:
             return
-        if self._declined:
-            raise LoginRefused(f"cannot log in to {self._login.server}: {self._declined}")
+        if self._failure is not None:
+            raise self._failure
         if self._closed:
             raise ConnectError("the connection was closed")
         raise self._refusal()
@@ -277,10 +291,14 @@ class OpensshTransport:
                 [
                     *("-S", str(self._folder / "m"), "-o", "ControlMaster=no", "-o", "LogLevel=ERROR"),
                     # Never a login of its own, should the master be gone.
-                    *("-o", "ProxyCommand=false", *_arguments(self._login)),
+                    *("-o", "ProxyCommand=false", *arguments(self._login, self._config)),
                 ]
             )
         return PipeChannel(process.reading, process.writing, lambda received: self._end_of(process, received))
+
+    @property
+    def _config(self) -> Path:
+        return self._folder / "config"
 
     def close(self) -> None:
         with self._lock:
@@ -313,7 +331,7 @@ class OpensshTransport:
             # What ssh says is read here.
             "LC_ALL": "C",
         }
-        process = _Process([_PROGRAM, *arguments], environment)
+        process = _Process([PROGRAM, *arguments], environment)
         with self._lock:
             self._processes = [one for one in self._processes if one.running]
             self._processes.append(process)
@@ -322,7 +340,15 @@ class OpensshTransport:
             process.signal(signal.SIGKILL)
         return process
 
-    def _answer(self, question: str) -> str | None:
+    def _answer(self, asker: int, question: str) -> str | None:
+        try:
+            return self._reply(question, ours=asker == self._master.pid)
+        except BaseException as error:  # noqa: BLE001 - raised again by log_in, which is waited for
+            self._fail(error)
+            return None
+
+    def _reply(self, question: str, *, ours: bool) -> str | None:
+        """``ours``: asked for the server itself, and not for a host that is only passed on the way."""
         login = self._login
         match = _PASSPHRASE.match(question)
         if match is not None:
@@ -333,6 +359,12 @@ class OpensshTransport:
                     return None
             self._asked.add(question)
             return login.passphrase(path)
+        if not ours:
+            # The whole question, which names the host: what is kept for the server is not for that one.
+            answer = login.prompts.secret(login.server, printable(question.strip().rstrip(":")))
+            if answer is None:
+                self._decline("there is no answer to what a jump host asks")
+            return answer
         prompt = printable(question.rpartition(") ")[2].strip().rstrip(":")) or "Password"
         if "password" in prompt.lower():
             prompt = "Password" if prompt.endswith("'s password") else prompt
@@ -350,7 +382,10 @@ class OpensshTransport:
         return answer
 
     def _decline(self, why: str) -> None:
-        self._declined = why
+        self._fail(LoginRefused(f"cannot log in to {self._login.server}: {why}"))
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
         # It would go on and try an empty one.
         self._master.signal(signal.SIGTERM)
 
@@ -394,72 +429,3 @@ def _private_folder() -> Path:
             return folder
         folder.rmdir()
     raise ConnectError(f"the temporary folder {tempfile.gettempdir()} has too long a path: set TMPDIR")
-
-
-def _arguments(login: Login) -> list[str]:
-    """The options for one login, and the host."""
-    own = [*_where(login), *_trusted(login)]
-    if login.identity_file is not None:
-        own += ["-i", str(login.identity_file), "-o", "IdentitiesOnly=yes"]
-    options = [
-        "StrictHostKeyChecking=yes",
-        "UpdateHostKeys=no",
-        "Compression=no",
-        "ClearAllForwardings=yes",
-        "PermitLocalCommand=no",
-        "RemoteCommand=none",
-        "ForwardAgent=no",
-        "ForwardX11=no",
-        "Tunnel=no",
-        f"ConnectTimeout={_CONNECT_S}",
-        f"ServerAliveInterval={_KEEPALIVE_S}",
-        "ServerAliveCountMax=3",
-        "NumberOfPasswordPrompts=3",
-    ]
-    if _plain_ciphers(tuple(_where(login)), login.host):
-        options.append(f"Ciphers={_GCM}")
-    return [
-        *own,
-        *(part for option in options for part in ("-o", option)),
-        *("-T", "-s", "--", login.host, "sftp"),
-    ]
-
-
-def _where(login: Login) -> list[str]:
-    arguments = []
-    if login.ssh_config != tuple(user_config()):
-        arguments += ["-F", str(login.ssh_config[0]) if login.ssh_config else "none"]
-    if "port" in login.given:
-        arguments += ["-p", str(login.port)]
-    if "user" in login.given:
-        arguments += ["-l", login.user]
-    return arguments
-
-
-def _trusted(login: Login) -> list[str]:
-    if "known_hosts" not in login.given:
-        return []
-    files = " ".join('"{}"'.format(str(file).replace("%", "%%")) for file in login.known_hosts)
-    return ["-o", f"UserKnownHostsFile={files}", "-o", "GlobalKnownHostsFile=/dev/null"]
-
-
-def _plain_ciphers(where: tuple[str, ...], host: str) -> bool:
-    """Whether the configuration says nothing about ciphers, so that the quickest may be preferred."""
-    mine = _ciphers(where, host)
-    return bool(mine) and mine == _ciphers(("-F", "none"), "localhost")
-
-
-@lru_cache(maxsize=64)
-def _ciphers(where: tuple[str, ...], host: str) -> str:
-    try:
-        ran = subprocess.run(
-            [_PROGRAM, "-G", *where, "--", host],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_CONNECT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return next((line for line in ran.stdout.splitlines() if line.startswith("ciphers ")), "")
