@@ -17,7 +17,9 @@ EXAMPLES = sorted(FOLDER.glob("*.toml"))
 
 
 def test_there_are_examples() -> None:
-    assert {"sftp-to-sftp", "local-to-sftp", "mirror-nightly", "s3-to-sftp"} <= {path.stem for path in EXAMPLES}
+    assert {"sftp-to-sftp", "local-to-sftp", "mirror-nightly", "s3-to-sftp"} <= {
+        path.stem for path in EXAMPLES
+    }
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
