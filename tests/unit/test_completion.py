@@ -19,15 +19,15 @@ def bash(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
     return capsys.readouterr().out
 
 
-def complete(script: str, *words: str) -> list[str]:
-    """What bash would offer for the last word; profiles are called alpha and beta."""
+def complete(script: str, *words: str, names: str = "alpha\\nbeta\\n") -> list[str]:
+    """What bash would offer for the last word; ``names`` are the profiles as printf writes them."""
     line = " ".join(f"'{word}'" for word in words)
     code = (
-        f"tui-sync() {{ printf 'alpha\\nbeta\\n'; }}\n{script}\nCOMP_WORDS=({line})\n"
+        f"tui-sync() {{ printf '{names}'; }}\n{script}\nCOMP_WORDS=({line})\n"
         f"COMP_CWORD={len(words) - 1}\n_tui_sync\nprintf '%s\\n' \"${{COMPREPLY[@]}}\""
     )
     ran = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True, timeout=30)
-    return ran.stdout.split()
+    return ran.stdout.splitlines()
 
 
 def test_bash_completes_commands_options_and_profiles(bash: str) -> None:
@@ -41,6 +41,13 @@ def test_bash_completes_commands_options_and_profiles(bash: str) -> None:
     assert complete(bash, "tui-sync", "profiles", "trust", "--y") == ["--yes"]
     assert complete(bash, "tui-sync", "runs", "export", "--f") == ["--format"]
     assert complete(bash, "tui-sync", "completion", "z") == ["zsh"]
+
+
+def test_bash_runs_nothing_that_a_name_spells(bash: str, tmp_path: Path) -> None:
+    names = f"$(touch {tmp_path}/one)\\n`touch {tmp_path}/two`\\nmy nightly\\n"
+    assert complete(bash, "tui-sync", "my", names=names) == ["my\\ nightly"]
+    assert len(complete(bash, "tui-sync", "profiles", "show", "", names=names)) == 3
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

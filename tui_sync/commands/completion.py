@@ -67,7 +67,7 @@ def _bash(words: Mapping[str, list[str]]) -> str:
     named = "|".join(f'"{key}"' for key in _NAMES_AFTER)
     return f"""\
 _tui_sync() {{
-  local current="${{COMP_WORDS[COMP_CWORD]}}" command="" words=""
+  local current="${{COMP_WORDS[COMP_CWORD]}}" command="" words="" name
   case "${{COMP_WORDS[1]}}" in
     demo|profiles|runs|completion)
       if ((COMP_CWORD > 1)); then command="${{COMP_WORDS[1]}}"; fi
@@ -78,10 +78,14 @@ _tui_sync() {{
   case "$command" in
 {cases}
   esac
-  case "$command" in
-    {named}) [[ $current == -* ]] || words="$words $(tui-sync completion names 2>/dev/null)" ;;
-  esac
   COMPREPLY=($(compgen -W "$words" -- "$current"))
+  # Not among the words, which are expanded: a name is whatever a file may be called.
+  case "$command" in
+    {named})
+      while [[ $current != -* ]] && IFS= read -r name; do
+        if [[ $name == "$current"* ]]; then COMPREPLY+=("$(printf %q "$name")"); fi
+      done < <(tui-sync completion names 2>/dev/null) ;;
+  esac
 }}
 complete -o bashdefault -o default -F _tui_sync tui-sync
 """
