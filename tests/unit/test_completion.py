@@ -46,7 +46,7 @@ def test_bash_completes_commands_options_and_profiles(bash: str) -> None:
 def test_bash_runs_nothing_that_a_name_spells(bash: str, tmp_path: Path) -> None:
     names = f"$(touch {tmp_path}/one)\\n`touch {tmp_path}/two`\\nmy nightly\\n"
     assert complete(bash, "tui-sync", "my", names=names) == ["my\\ nightly"]
-    assert len(complete(bash, "tui-sync", "profiles", "show", "", names=names)) == 3
+    assert len(complete(bash, "tui-sync", "profiles", "show", "", names=names)) == 4
     assert list(tmp_path.iterdir()) == []
 
 
