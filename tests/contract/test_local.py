@@ -381,3 +381,9 @@ def test_a_staged_file_can_be_read_and_ends_with_its_own_mode(tmp_path: Path, mo
     assert (root / staged).stat().st_mode & 0o400
     assert upload.publish(replace=False).mode == mode
     assert (root / "f").stat().st_mode & 0o777 == mode
+
+
+def test_a_root_that_is_a_link_to_nowhere_is_told(tmp_path: Path) -> None:
+    (tmp_path / "dangling").symlink_to("nowhere")
+    with pytest.raises(NotFound, match="dangling” is a symbolic link that leads nowhere"):
+        registry.connect(Endpoint("file:///x", "file", str(tmp_path / "dangling")), BatchPrompts())

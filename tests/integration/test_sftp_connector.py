@@ -25,13 +25,16 @@ from tui_sync.connectors.sftp import connector as sftp
 from tui_sync.connectors.sftp import session as sftp_session
 from tui_sync.errors import (
     AlreadyExists,
+    ConnectError,
     ConnectionLost,
     NoSpace,
     NotFound,
     StorageError,
     TimedOut,
 )
-from tui_sync.model import Kind
+from tui_sync.model import Kind, SyncOptions
+from tui_sync.profiles import Profile
+from tui_sync.session import Session
 
 TAG = "0badcafe"
 
@@ -469,7 +472,9 @@ def test_replacing_without_the_extension_restores_the_old_file_on_failure(
 
 
 def test_a_missing_root_is_found_out_by_its_first_use(sshd: Sshd, root: Path) -> None:
-    connector = connect(sshd.endpoint(root / "not yet" / "there"))
+    (root / "gone").mkdir()
+    connector = connect(sshd.endpoint(root / "gone" / "there"))
+    (root / "gone").rmdir()
     assert (connector.reader().free_space() or 0) > 0
     with pytest.raises(NotFound):
         connector.reader().list_dir("")
@@ -495,3 +500,38 @@ def test_a_folder_whose_names_do_not_fit_into_the_servers_paths_is_not_listed_in
     with pytest.raises(StorageError, match="too long to be listed in full"):
         connector.reader().list_dir(path)
     assert len(connector.reader().list_dir("")) == 1
+
+
+def test_a_root_that_cannot_be_made_is_told_while_connecting(sshd: Sshd, root: Path) -> None:
+    connect(sshd.endpoint(root / "new")).close()
+    with pytest.raises(NotFound, match=f"nor does “{root}/none” above it"):
+        connect(sshd.endpoint(root / "none/new"))
+    (root / "dangling").symlink_to("nowhere")
+    with pytest.raises(NotFound, match="dangling” is a symbolic link that leads nowhere"):
+        connect(sshd.endpoint(root / "dangling"))
+
+
+@pytest.mark.parametrize("transport", ["openssh", "paramiko"])
+@pytest.mark.parametrize("subsystem", ["", "Subsystem sftp /bin/false", "Subsystem sftp /bin/ls /"])
+def test_a_login_without_sftp_is_no_connection(
+    require_sshd: None, tmp_path: Path, transport: str, subsystem: str
+) -> None:
+    class WithoutSftp(Sshd):
+        def _config(self, host_key: Path) -> str:
+            return super()._config(host_key).replace("Subsystem sftp internal-sftp", subsystem)
+
+    (tmp_path / "root").mkdir()
+    with WithoutSftp(tmp_path / "sshd") as server:
+        profile = Profile(
+            "pair",
+            None,
+            server.endpoint(tmp_path / "root", transport=transport),
+            Endpoint(f"file://{tmp_path}/target", "file", f"{tmp_path}/target"),
+            SyncOptions(),
+        )
+        session = Session(profile, prompts=BatchPrompts(), state_dir=tmp_path / "state")
+        try:
+            with pytest.raises(ConnectError):
+                session.connect()
+        finally:
+            session.close()

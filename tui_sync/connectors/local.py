@@ -75,6 +75,10 @@ def connect(endpoint: Endpoint, prompts: Prompts) -> LocalConnector:
         try:
             kind = os.stat(root).st_mode
         except FileNotFoundError:
+            if os.path.islink(root):
+                raise NotFound(
+                    f"“{shown}” is a symbolic link that leads nowhere: correct the path, or the link"
+                ) from None
             above = os.path.dirname(os.path.abspath(root))
             if not os.path.isdir(above):
                 raise NotFound(

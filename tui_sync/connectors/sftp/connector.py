@@ -35,6 +35,7 @@ from tui_sync.connectors.sftp.session import Reply, SftpSession
 from tui_sync.connectors.sftp.upload import SftpUpload
 from tui_sync.errors import (
     AlreadyExists,
+    ConnectError,
     ConnectionLost,
     NotFound,
     NotSupported,
@@ -53,10 +54,21 @@ _LINKS_AHEAD = 64
 
 
 def connect(endpoint: Endpoint, prompts: Prompts) -> SftpConnector:
-    """Log in and find the root. Raises ConnectError and its kinds, or UsageError for a bad option."""
+    """Log in and find the root, which need not exist as long as its parent does.
+
+    Raises ConnectError and its kinds, also where a login has no SFTP to it, UsageError for a bad option, and
+    NotFound where the root cannot be made either.
+    """
     login = login_of(endpoint, prompts)
     pool = _pool(endpoint, login)
     try:
+        try:
+            pool.release(pool.acquire())
+        except (ConnectionLost, TimedOut):
+            raise
+        except StorageError as error:
+            # An answer to the login, whatever it says: there is nothing yet to be stored or found.
+            raise ConnectError(f"cannot use SFTP at {login.server}: {error}") from error
         return SftpConnector(endpoint, pool, login)
     except BaseException:
         pool.close()
@@ -91,7 +103,9 @@ class SftpConnector:
         self._pool = pool
         with pool.session() as session:
             pool.warm()
-            self._remote = Remote(pool, _root(session, endpoint.path), (login.host, login.port, login.user))
+            root = _root(session, endpoint.path)
+            _check_root(session, root)
+            self._remote = Remote(pool, root, (login.host, login.port, login.user))
             self._features = Features(
                 mtime_precision_ns=SECOND_NS, atomic_replace=session.offers(wire.POSIX_RENAME)
             )
@@ -137,6 +151,36 @@ def _root(session: SftpSession, path: str) -> str:
         raise wire.broken("it gave no absolute path for the login folder")
     home = names[0].name.rstrip("/")
     return f"{home}/{path.strip('/')}".rstrip("/") or "/"
+
+
+def _check_root(session: SftpSession, root: str) -> None:
+    """Raises NotFound where the root is not there and cannot be made either."""
+    above = root.rpartition("/")[0] or "/"
+    asked = [session.send(request, "look at", root) for request in (wire.Stat(root), wire.Lstat(root))]
+    asked.append(session.send(wire.Stat(above), "look at", above))
+    there, named, parent_there = (_found(reply) for reply in asked)
+    if there or (parent_there and not named):
+        return
+    shown = printable(root)
+    if named:
+        raise NotFound(f"“{shown}” is a symbolic link that leads nowhere: correct the path, or the link")
+    raise NotFound(
+        f"the folder “{shown}” does not exist, nor does “{printable(above)}” above it: correct the path, or "
+        "make that folder first"
+    )
+
+
+def _found(reply: Reply) -> bool:
+    """False only for what the server says is not there."""
+    try:
+        reply.attributes()
+    except (ConnectionLost, TimedOut):
+        raise
+    except NotFound:
+        return False
+    except StorageError:
+        return True
+    return True
 
 
 def _resolved(session: SftpSession, root: str) -> str:
