@@ -14,8 +14,9 @@ from tui_sync.model import Mode
 from tui_sync.profiles import Profile, with_options
 from tui_sync.tui.app import TuiSyncApp
 from tui_sync.tui.screens.compare import CompareScreen
+from tui_sync.tui.screens.diff import DiffScreen, pairs
 from tui_sync.tui.screens.report import ReportScreen
-from tui_sync.tui.screens.view import DiffScreen
+from tui_sync.tui.syntax import colours
 from tui_sync.tui.widgets.details import Details
 from tui_sync.tui.widgets.tree import halves
 
@@ -159,6 +160,12 @@ async def test_differences_of_a_file(make_app: MakeApp, pair: Profile) -> None:
         assert isinstance(app.screen, DiffScreen)
         assert "+new \\x1b[31m[b]line[/b]" in shown(app)
         assert_harmless(app)
+        await pilot.press("s")
+        assert "two                              " in shown(app)
+        assert "│" in shown(app)
+        assert_harmless(app)
+        await pilot.press("b")
+        await until(pilot, lambda: "the target ends there" in shown(app))
         await pilot.press("escape")
         assert app.screen is screen
 
@@ -228,3 +235,35 @@ async def test_the_details_tell_both_sides(make_app: MakeApp, pair: Profile) -> 
         assert "Why" in lines[1]
         assert "rw-" in lines[2]
         assert "8 B" in lines[3]
+
+
+def test_both_columns_hold_what_belongs_together() -> None:
+    lines = [
+        "@@ -1,3 +1,4 @@",
+        " same",
+        "-old 1",
+        "-old 2",
+        "+new 1",
+        " more",
+        "+added",
+        "@@ -9 +10 @@",
+        "-gone",
+    ]
+    assert list(pairs(lines)) == [
+        ("@@ -1,3 +1,4 @@", None),
+        ("same", "same"),
+        ("new 1", "old 1"),
+        (None, "old 2"),
+        ("more", "more"),
+        ("added", None),
+        ("@@ -9 +10 @@", None),
+        (None, "gone"),
+    ]
+
+
+def test_words_are_told_apart_and_nothing_of_a_line_is_lost() -> None:
+    cut = colours("a/b.py")
+    assert ("code--keyword", "def") in cut("def f(x):  # why")
+    for line in ("def f(x):  # why", '"""open', "", "   ", "\x1b[31m", "x" * 5000):
+        assert "".join(words for _, words in cut(line)) == line
+    assert colours("unknown.zzz")("x = 1") == [("", "x = 1")]

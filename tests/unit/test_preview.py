@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tui_sync.connectors.memory import MemoryConnector
 from tui_sync.errors import PermissionDenied
-from tui_sync.planning.preview import MAX_LINES, Preview, text_diff
+from tui_sync.planning.preview import MAX_LINES, Preview, first_difference, text_diff
 
 
 def diff(old: bytes | None, new: bytes | None, **more: int) -> Preview:
@@ -136,3 +136,20 @@ def test_a_file_that_cannot_be_read_gives_its_reason() -> None:
 
     source.fault = fault
     assert text_diff(source.reader(), "f", None, "") == Preview(note="not for you")
+
+
+def first(one: bytes, other: bytes, **more: int) -> str:
+    source, target = MemoryConnector(), MemoryConnector()
+    source.add_file("a", one)
+    target.add_file("b", other)
+    return first_difference(source.reader(), "a", target.reader(), "b", **more).note
+
+
+def test_the_first_byte_that_differs() -> None:
+    large = bytes(3_000_000)
+    assert first(large + b"x", large + b"y") == "the first difference is at byte 3,000,000 (0x2dc6c0)"
+    assert first(b"x", b"y") == "the first difference is at byte 0 (0x0)"
+    assert first(large, large) == "no difference in content"
+    assert first(b"abc", b"ab") == "no difference in the 2 bytes that both have: the target ends there"
+    assert "the source ends there" in first(b"", b"ab")
+    assert "no more was read" in first(large + b"x", large + b"y", limit=2_000_000)

@@ -12,6 +12,7 @@ from tui_sync.errors import StorageError
 # difflib takes time in proportion to the product of both, at its worst.
 MAX_LINES = 4_000
 _CONTEXT = 3
+_COMPARED = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,35 @@ def text_diff(
     return Preview(tuple(_diff(old_part, new_part, start)))
 
 
+def first_difference(
+    source: Reader, source_path: str, target: Reader, target_path: str, limit: int = 64 << 20
+) -> Preview:
+    """Where two files begin to differ, as a note; at most ``limit`` bytes of each are read."""
+    try:
+        with source.open(source_path) as one, target.open(target_path) as other:
+            sizes = one.entry.size, other.entry.size
+            stop = min(*sizes, limit)
+            offset = 0
+            while offset < stop:
+                end = min(offset + _COMPARED, stop)
+                left = b"".join(bytes(block) for block in one.blocks(offset, end))
+                right = b"".join(bytes(block) for block in other.blocks(offset, end))
+                if left != right:
+                    at = offset + _common(left, right)
+                    return Preview(note=f"the first difference is at byte {at:,} (0x{at:x})")
+                if len(left) < end - offset:
+                    break
+                offset = end
+    except StorageError as error:
+        return Preview(note=str(error))
+    if offset < min(sizes):
+        return Preview(note=f"no difference in the first {offset:,} bytes; no more was read")
+    if sizes[0] == sizes[1]:
+        return Preview(note="no difference in content")
+    shorter = "source" if sizes[0] < sizes[1] else "target"
+    return Preview(note=f"no difference in the {offset:,} bytes that both have: the {shorter} ends there")
+
+
 def _lines(reader: Reader | None, path: str, limit: int) -> list[str]:
     if reader is None:
         return []
@@ -77,8 +107,8 @@ def _lines(reader: Reader | None, path: str, limit: int) -> list[str]:
     return lines
 
 
-def _common(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many lines both begin with."""
+def _common(one: Sequence[object], other: Sequence[object]) -> int:
+    """How many lines, or bytes, both begin with."""
     count = 0
     for left, right in zip(one, other, strict=False):
         if left != right:

@@ -169,6 +169,11 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         Command("open", ("enter",), "Open", "Show the report of the run", 1),
         Command("back", ("escape",), "Back", "Back to where you came from", 3),
     ),
+    "diff": (
+        Command("columns", ("s",), "Columns", "One column or two", 3),
+        Command("first_byte", ("b",), "First byte", "Compare all bytes, and tell the first that differs", 4),
+        Command("back", ("escape", "enter"), "Close", "Close", 1),
+    ),
     "view": (Command("back", ("escape", "enter"), "Close", "Close", 1),),
 }
 

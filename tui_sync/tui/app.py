@@ -278,17 +278,17 @@ class TuiSyncApp(App[int]):
         self.push_screen(dialog, answered)
 
     def show_differences(self, work: Work | None, row: int) -> None:
-        """Show the text differences of a row's file."""
-        from tui_sync.tui.screens.view import DiffScreen, preview_of
+        """Show the differences of a row's file."""
+        from tui_sync.tui.screens.diff import DiffScreen, why_no_differences
 
         if work is None or row < 0:
             return
         item = work.item(row)
-        reason, preview = preview_of(work, item)
-        if preview is None or item is None:
+        reason = why_no_differences(item)
+        if reason or item is None:
             self.notify(reason, markup=False)
             return
-        self.push_screen(DiffScreen(item.path, preview))
+        self.push_screen(DiffScreen(work, item))
 
     def action_do(self, name: str) -> None:
         """Carry out a command that works everywhere."""

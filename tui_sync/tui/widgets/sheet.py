@@ -16,7 +16,7 @@ WAY = "sheet--way"
 
 
 class Sheet(LineList):
-    """Lines of (component class, text) pieces. The text is printable. Without ``cursor`` no row is marked."""
+    """Lines of (component classes, text) pieces of printable text. Without ``cursor`` no row is marked."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "sheet--head",
@@ -27,6 +27,13 @@ class Sheet(LineList):
         "sheet--error",
         "sheet--key",
         WAY,
+        "diff--new",
+        "diff--old",
+        "code--comment",
+        "code--keyword",
+        "code--string",
+        "code--number",
+        "code--name",
     }
 
     def __init__(self, *, cursor: bool = False, id: str | None = None) -> None:
@@ -55,7 +62,7 @@ class Sheet(LineList):
             if name == WAY and cell_len(piece) > left:
                 continue
             shown = text.shorten(piece, left) if left > 0 else ""
-            line.append(Segment(shown, self.ink(*on, *((name,) if name else ()))))
+            line.append(Segment(shown, self.ink(*on, *name.split())))
             left -= cell_len(shown)
         return [line]
 
