@@ -18,10 +18,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.contract.support import BatchPrompts
 from tests.support.sftp_script import Script, SocketChannel
 from tui_sync.connectors.base import Endpoint
 from tui_sync.connectors.sftp import wire
 from tui_sync.connectors.sftp.connector import SftpConnector
+from tui_sync.connectors.sftp.login import login_of
 from tui_sync.connectors.sftp.pool import SessionPool
 from tui_sync.connectors.sftp.transport import ByteChannel
 from tui_sync.connectors.sftp.wire import OpenFlag, StatusCode
@@ -85,7 +87,7 @@ class LyingServer:
     def connector(self, endpoint: Endpoint) -> SftpConnector:
         pool = SessionPool(self._dial)
         try:
-            return SftpConnector(endpoint, pool)
+            return SftpConnector(endpoint, pool, login_of(endpoint, BatchPrompts()))
         except BaseException:
             pool.close()
             raise

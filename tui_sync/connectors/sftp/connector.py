@@ -155,19 +155,18 @@ def _root(session: SftpSession, path: str) -> str:
 
 def _check_root(session: SftpSession, root: str) -> None:
     """Raises NotFound where the root is not there and cannot be made either."""
-    above = root.rpartition("/")[0] or "/"
-    asked = [session.send(request, "look at", root) for request in (wire.Stat(root), wire.Lstat(root))]
-    asked.append(session.send(wire.Stat(above), "look at", above))
-    there, named, parent_there = (_found(reply) for reply in asked)
-    if there or (parent_there and not named):
+    if _found(session.send(wire.Stat(root), "look at", root)):
         return
     shown = printable(root)
-    if named:
+    above = root.rpartition("/")[0] or "/"
+    name, parent = (session.send(one, "look at", root) for one in (wire.Lstat(root), wire.Stat(above)))
+    if _found(name):
         raise NotFound(f"“{shown}” is a symbolic link that leads nowhere: correct the path, or the link")
-    raise NotFound(
-        f"the folder “{shown}” does not exist, nor does “{printable(above)}” above it: correct the path, or "
-        "make that folder first"
-    )
+    if not _found(parent):
+        raise NotFound(
+            f"the folder “{shown}” does not exist, nor does “{printable(above)}” above it: correct the path, "
+            "or make that folder first"
+        )
 
 
 def _found(reply: Reply) -> bool:
