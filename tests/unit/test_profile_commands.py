@@ -146,6 +146,102 @@ def test_an_editor_that_fails_changes_nothing(
     assert (folder / "mine.toml").read_text() == before
 
 
+def test_editing_goes_on_with_a_text_that_was_refused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["profiles", "new", "mine", "/a", "/b"])
+    editor(tmp_path, monkeypatch, '"copy"', '"both"  # hours of work')
+    assert cli.main(["profiles", "edit", "mine"]) == 2
+    editor(tmp_path, monkeypatch, '"both"', '"mirror"')
+    assert cli.main(["profiles", "edit", "mine"]) == 0
+    assert "going on with your earlier text" in capsys.readouterr().err
+    assert '"mirror"  # hours of work' in (folder / "mine.toml").read_text()
+    assert [path.name for path in folder.iterdir()] == ["mine.toml"]
+
+
+def test_editing_leaves_a_link_a_link(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli.main(["profiles", "new", "mine", "/a", "/b"])
+    (tmp_path / "elsewhere").mkdir()
+    real = (folder / "mine.toml").rename(tmp_path / "elsewhere" / "real.toml")
+    (folder / "mine.toml").symlink_to(real)
+    editor(tmp_path, monkeypatch, '"copy"', '"mirror"')
+    assert cli.main(["profiles", "edit", "mine"]) == 0
+    assert (folder / "mine.toml").is_symlink()
+    assert '"mirror"' in real.read_text()
+    assert [path.name for path in real.parent.iterdir()] == ["real.toml"]
+
+
+def test_editing_by_a_path_from_the_home_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.main(["profiles", "new", "mine", "/a", "/b"])
+    editor(tmp_path, monkeypatch, '"copy"', '"mirror"')
+    assert cli.main(["profiles", "edit", "~/profiles/mine.toml"]) == 0
+    assert profiles.find("mine").options.mode == "mirror"
+
+
+@pytest.mark.parametrize("name", ["demo", "runs.toml", "-x"])
+def test_a_name_that_could_not_be_run_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert cli.main(["profiles", "new", "--", name, "/a", "/b"]) == 2
+    assert "name" in capsys.readouterr().err
+    assert not folder.exists()
+
+
+def test_every_command_is_refused_as_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in template.COMMANDS:
+        assert cli.main([name, "--help"]) == 0
+        assert f"usage: tui-sync {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("place", "path"),
+    [
+        ("al:/x", "/data/x"),
+        ("al:x/y", "/data/x/y"),
+        ("al:../etc", "/data/etc"),
+        ("al:", "/data"),
+        ("here:/x", "/x"),
+    ],
+)
+def test_an_alias_of_rclone_leads_below_its_folder(tmp_path: Path, place: str, path: str) -> None:
+    file = tmp_path / "rclone.conf"
+    file.write_text("[al]\ntype = alias\nremote = /data\n[here]\ntype = local\n")
+    name, _, rest = place.partition(":")
+    found = {each.name: each for each in imports.rclone(file)}
+    assert imports.address(found[name], rest) == path
+
+
+@needs_s3
+def test_a_login_in_an_endpoint_is_neither_imported_nor_read(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "rclone.conf"
+    file.write_text(f"[s]\ntype = s3\nendpoint = https://key:{HIDDEN}@host\n")
+    load = ["profiles", "import", "rclone", "--file", str(file), "--source", "s:bucket", "--target", "/b"]
+    assert cli.main([*load, "--name", "s"]) == 0
+    text = (folder / "s.toml").read_text()
+    assert 'endpoint_url = "https://host"' in text
+    (folder / "s.toml").write_text(text.replace("https://", f"https://key:{HIDDEN}@"))
+    assert cli.main(["profiles", "show", "s"]) == 2
+    shown = capsys.readouterr()
+    assert "source.endpoint_url holds a login" in shown.err
+    assert HIDDEN not in text + shown.out + shown.err
+
+
+def test_one_profile_with_an_endless_number_hides_no_other(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["profiles", "new", "mine", "/a", "/b"])
+    (folder / "odd.toml").write_text(f"[sync]\nworkers = {'9' * 5000}\n")
+    capsys.readouterr()
+    assert cli.main(["profiles", "list"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out.startswith("mine\t")
+    assert f"{folder / 'odd.toml'}: not valid TOML: a number in it is too long" in shown.err
+
+
 RCLONE = f"""\
 [nas]
 type = sftp

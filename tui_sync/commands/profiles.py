@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from tui_sync import profiles
@@ -159,18 +160,28 @@ def _edit(name: str) -> int:
     path = _file_of(name)
     # Beside the profile, so that relative paths in it mean the same; the dot keeps it out of the list.
     draft = path.with_name(f".{path.stem}.edit{path.suffix}")
-    try:
-        shutil.copy2(path, draft)
-    except OSError as error:
-        raise ProfileError(f"{printable(str(path))}: cannot be edited: {error.strerror}") from None
+    if draft.exists():
+        note(
+            f"going on with your earlier text, which was not valid: remove {printable(str(draft))} to begin "
+            "from the profile"
+        )
+    else:
+        try:
+            shutil.copy2(path, draft)
+        except OSError as error:
+            raise ProfileError(f"{printable(str(path))}: cannot be edited: {error.strerror}") from None
     while True:
-        _run_editor(draft)
+        try:
+            _run_editor(draft)
+        except UsageError:
+            _drop_unchanged(draft, path)
+            raise
         try:
             profiles.load(draft)
         except ProfileError as error:
             problem = str(error)
         else:
-            os.replace(draft, path)
+            _put(draft, path)
             say(f"{printable(str(path))}: valid")
             return 0
         if not interactive():
@@ -183,9 +194,33 @@ def _edit(name: str) -> int:
     )
 
 
+def _drop_unchanged(draft: Path, path: Path) -> None:
+    with suppress(OSError):
+        if draft.read_bytes() == path.read_bytes():
+            draft.unlink()
+
+
+def _put(draft: Path, path: Path) -> None:
+    """In one step, and where the profile really lies: a link to it stays a link."""
+    real = path.resolve()
+    beside = real.with_name(f".{real.name}.new")
+    try:
+        shutil.copy2(draft, beside)
+        os.replace(beside, real)
+        draft.unlink()
+    except OSError as error:
+        raise ProfileError(
+            f"{printable(str(real))}: cannot be written: {error.strerror}; your text is in "
+            f"{printable(str(draft))}"
+        ) from None
+
+
 def _file_of(name: str) -> Path:
     """Also of a profile that is not valid: that is what editing is for."""
-    path = Path(name) if "/" in name or name.endswith(".toml") else profiles.folder() / f"{name}.toml"
+    if "/" in name or name.endswith(".toml"):
+        path = Path(os.path.expanduser(name))
+    else:
+        path = profiles.folder() / f"{name}.toml"
     if not path.is_file():
         profiles.find(name)
     return path

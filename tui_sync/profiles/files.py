@@ -164,6 +164,9 @@ def _parse(text: str, file: str) -> dict[str, object]:
         problem = f"not valid TOML: {printable(str(error))}: correct that place; text stands in quotes"
     except RecursionError:
         problem = "nested too deeply: a profile has sections and keys, no more"
+    except ValueError:
+        # A number of thousands of digits.
+        problem = "not valid TOML: a number in it is too long: correct it"
     raise ProfileError(f"{file}: {problem}")
 
 

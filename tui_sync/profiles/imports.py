@@ -39,7 +39,9 @@ def address(found: Found, path: str) -> str:
         if not path.strip("/"):
             raise UsageError(f"name the bucket: {printable(found.name)}:BUCKET/FOLDER")
         return f"s3://{escaped.lstrip('/')}"
-    return os.path.join(found.url, path) if path else found.url
+    # Below the place, as rclone has it: an alias shows nothing of what is above it.
+    inside = os.path.normpath(f"/{path}").lstrip("/")
+    return os.path.join(found.url, inside) if inside else found.url
 
 
 def rclone(file: Path | None = None) -> list[Found]:
@@ -77,8 +79,10 @@ def _remote(name: str, remote: Mapping[str, str]) -> Found:
         return _rclone_sftp(name, remote)
     if kind == "s3":
         return _rclone_s3(name, remote)
-    if kind in ("local", "alias") and remote.get("remote", "/").startswith("/"):
-        return Found(name, remote.get("remote", "/"))
+    if kind == "local":
+        return Found(name, "/")
+    if kind == "alias" and remote.get("remote", "").startswith("/"):
+        return Found(name, remote["remote"])
     return Found(
         name, "", notes=(f"a remote of type {printable(kind or 'unknown')} has no counterpart here",)
     )
@@ -103,6 +107,8 @@ def _rclone_sftp(name: str, remote: Mapping[str, str]) -> Found:
         settings["known_hosts"] = remote["known_hosts_file"]
     else:
         notes.append("rclone checked no host key for it; here it has to be trusted: tui-sync profiles trust")
+    if remote.get("key_pem"):
+        notes.append("the key itself stays with rclone: put it into a file, and name that as identity_file")
     if remote.get("ssh"):
         notes.append("its own ssh command is not taken over")
     return Found(name, _sftp_url(host, user, port), settings, tuple(notes))
@@ -112,8 +118,10 @@ def _rclone_s3(name: str, remote: Mapping[str, str]) -> Found:
     settings: dict[str, str] = {}
     notes = ["add the bucket and folder to its url"]
     if remote.get("endpoint"):
-        endpoint = remote["endpoint"]
-        settings["endpoint_url"] = endpoint if "://" in endpoint else f"https://{endpoint}"
+        scheme, _, server = remote["endpoint"].rpartition("://")
+        settings["endpoint_url"] = f"{scheme or 'https'}://{server.rpartition('@')[2]}"
+        if "@" in server:
+            notes.append("the login in its endpoint is not taken over")
     if remote.get("region"):
         settings["region"] = remote["region"]
     if remote.get("secret_access_key"):

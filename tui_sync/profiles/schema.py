@@ -70,6 +70,15 @@ def _text(value: object) -> str:
     return value
 
 
+def _endpoint_url(value: object) -> str:
+    text = _text(value)
+    if "@" in text:
+        raise ValueError(
+            'holds a login: take it out, and write access_key = "env:NAME" and secret_key = "env:NAME"'
+        )
+    return text
+
+
 def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise ValueError('must be a list of patterns in quotes, such as ["*.tmp", ".cache/"]')
@@ -163,7 +172,7 @@ class _Side(_Section):
     known_hosts: Text | None = None
     ssh_config: Text | None = None
     transport: Annotated[str, BeforeValidator(_transport)] | None = None
-    endpoint_url: Text | None = None
+    endpoint_url: Annotated[str, BeforeValidator(_endpoint_url)] | None = None
     region: Text | None = None
     access_key: Reference | None = Field(default=None, repr=False)
     secret_key: Reference | None = Field(default=None, repr=False)

@@ -13,6 +13,8 @@ from tui_sync.errors import ProfileError
 from tui_sync.names import printable
 from tui_sync.profiles import files
 
+# What the command line takes for something else than a profile.
+COMMANDS = frozenset({"demo", "profiles", "runs", "completion"})
 _SECRET = "env:NAME, file:PATH, command:CMD, keyring:SERVICE/USER, or ask; never the secret itself"
 _OPTIONAL: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "file": (),
@@ -57,7 +59,11 @@ def text(source: Endpoint, target: Endpoint, settings: Mapping[str, Mapping[str,
 def write(name: str, content: str, folder: Path | None = None) -> Path:
     """Put a new profile into the folder, 0600. Raises ProfileError where there is one of that name, or the
     content is none."""
-    if not name or name.startswith(".") or not name.isprintable() or {"/", "\0"} & set(name):
+    if name.removesuffix(files.SUFFIX) in COMMANDS:
+        raise ProfileError(
+            f"“{printable(name)}” is a command of tui-sync: choose another name for the profile"
+        )
+    if not name or name.startswith((".", "-")) or not name.isprintable() or {"/", "\0"} & set(name):
         raise ProfileError(f"“{printable(name)}” is no name for a profile: use letters, digits, - and _")
     where = files.folder() if folder is None else folder
     path = where / f"{name.removesuffix(files.SUFFIX)}{files.SUFFIX}"
