@@ -535,3 +535,14 @@ def test_a_login_without_sftp_is_no_connection(
                 session.connect()
         finally:
             session.close()
+
+
+def test_a_time_before_1970_is_read_as_such_and_never_written_as_2106(
+    connector: Connector, root: Path
+) -> None:
+    (root / "old").write_bytes(b"old")
+    os.utime(root / "old", (0, -5))
+    [listed] = connector.reader().list_dir("")
+    assert listed.mtime_ns == connector.reader().stat("old").mtime_ns == -5 * 10**9
+    store(connector, "copy", b"old", mtime_ns=-5 * 10**9)
+    assert (root / "copy").stat().st_mtime < time.time() + 86_400

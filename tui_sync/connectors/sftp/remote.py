@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import time
 from dataclasses import dataclass, replace
 
 from tui_sync.connectors.base import Listed
@@ -15,6 +16,7 @@ from tui_sync.names import printable
 
 SECOND_NS = 1_000_000_000
 MAX_SECONDS = 0xFFFFFFFF
+_DAY_S = 86_400
 _KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.SYMLINK}
 _LONG_NAME_KINDS = {"-": Kind.FILE, "d": Kind.DIRECTORY, "l": Kind.SYMLINK}
 
@@ -33,9 +35,14 @@ def listed(name: str, attributes: wire.Attributes, long_name: str = "") -> Liste
         name=name,
         kind=kind,
         size=attributes.size or 0 if kind is Kind.FILE else 0,
-        mtime_ns=attributes.times[1] * SECOND_NS if attributes.times else None,
+        mtime_ns=_signed(attributes.times[1]) * SECOND_NS if attributes.times else None,
         mode=stat.S_IMODE(attributes.permissions) if attributes.permissions is not None else None,
     )
+
+
+def _signed(seconds: int) -> int:
+    """A time before 1970, which servers send as its lowest 32 bits, rather than one that is yet to come."""
+    return seconds - (1 << 32) if seconds >= 1 << 31 and seconds > time.time() + _DAY_S else seconds
 
 
 def link_text(reply: Reply) -> str:
