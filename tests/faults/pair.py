@@ -75,13 +75,23 @@ class Pair:
     def state(self) -> Path:
         return self.home / f"state-{self._states}"
 
-    def sync(self, options: SyncOptions | None = None, *, dry_run: bool = False, **changed: Any) -> Ran:
+    def sync(
+        self,
+        options: SyncOptions | None = None,
+        *,
+        dry_run: bool = False,
+        save_plan: Path | None = None,
+        apply: Path | None = None,
+        **changed: Any,
+    ) -> Ran:
         out, err = io.StringIO(), io.StringIO()
         wanted = replace(options or SyncOptions(workers=1), **changed)
         try:
             code = run_batch(
                 self.profile(wanted),
                 dry_run=dry_run,
+                save_plan=save_plan,
+                apply=apply,
                 as_json=True,
                 state_dir=self.state,
                 stdout=out,

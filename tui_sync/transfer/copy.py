@@ -17,6 +17,7 @@ from tui_sync.errors import (
     ConnectionLost,
     Drifted,
     NotFound,
+    StorageError,
     TimedOut,
     Vanished,
     VerifyFailed,
@@ -24,6 +25,7 @@ from tui_sync.errors import (
 from tui_sync.model import Action, Entry, Item, Verify, WriteMode
 from tui_sync.transfer import preconditions, verify
 from tui_sync.transfer.gate import Gate
+from tui_sync.transfer.parents import Parents
 from tui_sync.transfer.partials import Partials
 from tui_sync.transfer.progress import Slot
 from tui_sync.transfer.throttle import Throttle
@@ -70,6 +72,7 @@ class Copier:
         wanted: Verify,
         write: WriteMode,
         partials: Partials,
+        parents: Parents,
         throttle: Throttle,
         gate: Gate,
         cancel: CancelToken,
@@ -81,6 +84,7 @@ class Copier:
         self._wanted = wanted
         self._write = write
         self._partials = partials
+        self._parents = parents
         self._throttle = throttle
         self._gate = gate
         self._cancel = cancel
@@ -105,6 +109,10 @@ class Copier:
             download = self._source.open(planned.path)
         except NotFound:
             raise Vanished("the source is gone since the plan was made") from None
+        except StorageError as error:
+            if not error.retryable:
+                self._check_still_a_file(planned)
+            raise
         with download:
             preconditions.check_source(planned, download.entry, "since the plan was made")
             if planned.mtime_ns is None:
@@ -220,6 +228,15 @@ class Copier:
             self._throttle.take(len(block), self._cancel)
             yield block
 
+    def _check_still_a_file(self, planned: Entry) -> None:
+        """What cannot be opened may have become a folder, or a link."""
+        try:
+            found = self._source.stat(planned.path)
+        except StorageError:
+            return
+        if found.kind is not planned.kind:
+            preconditions.check_source(planned, found, "since the plan was made")
+
     def _check_source_unchanged(self, planned: Entry, download: Download) -> None:
         try:
             now = download.restat()
@@ -228,6 +245,7 @@ class Copier:
         preconditions.check_source(planned, now, "while it was copied")
 
     def _publish(self, item: Item, upload: Upload, staged: Copied, earlier: Earlier) -> Entry:
+        self._parents.check(item.path)
         over = item.action is Action.UPDATE
         if self._write is WriteMode.DIRECT:
             return upload.publish(replace=True)

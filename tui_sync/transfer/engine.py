@@ -46,6 +46,7 @@ from tui_sync.transfer.deletes import Deleter
 from tui_sync.transfer.folders import Folders, FolderUnfinished
 from tui_sync.transfer.gate import Gate
 from tui_sync.transfer.pack import MOST_FILES, Pack, Packer, Result, packed
+from tui_sync.transfer.parents import Parents
 from tui_sync.transfer.partials import Partials
 from tui_sync.transfer.progress import Progress, Slot
 from tui_sync.transfer.receipt import Receipt
@@ -119,6 +120,7 @@ class Engine:
             # Who compares by content does not trust the times that tell a changed source.
             across_runs=options.compare is not CompareBy.CHECKSUM,
         )
+        self._parents = Parents(self._reader)
         self._copier = Copier(
             source=source.reader(),
             target=self._reader,
@@ -127,6 +129,7 @@ class Engine:
             wanted=verify.level(options.verify, self._reader.features),
             write=options.write,
             partials=self._partials,
+            parents=self._parents,
             throttle=self._throttle,
             gate=self._gate,
             cancel=self._cancel,
@@ -136,6 +139,7 @@ class Engine:
             target=self._reader,
             writer=self._writer,
             wanted=verify.level(options.verify, self._reader.features),
+            parents=self._parents,
             tag=ledger.tag,
             throttle=self._throttle,
             gate=self._gate,
@@ -345,6 +349,11 @@ class Engine:
 
     def _finish_folder(self, path: str) -> None:
         try:
+            self._retry.call(lambda: self._parents.check(path), self._cancel)
+        except TuiSyncError:
+            # Not a folder of this tree any more, or out of reach: the next run has another look.
+            return
+        try:
             self._folders.finish(path, self._cancel)
         except FolderUnfinished as unfinished:
             if self._cancel.cancelled:
@@ -377,6 +386,7 @@ class Engine:
             slot.restart()
             try:
                 self._gate.wait(self._cancel)
+                self._parents.check(item.path)
                 copied = act(item, slot)
                 outcome = self._done(item, slot.elapsed_s, copied, attempts)
                 break

@@ -19,6 +19,7 @@ from tui_sync.model import Action, Entry, Item, Verify
 from tui_sync.transfer import preconditions, verify
 from tui_sync.transfer.copy import Copied, Earlier
 from tui_sync.transfer.gate import Gate
+from tui_sync.transfer.parents import Parents
 from tui_sync.transfer.progress import Slot
 from tui_sync.transfer.throttle import Throttle
 
@@ -70,6 +71,7 @@ class Packer:
         target: Reader,
         writer: Writer,
         wanted: Verify,
+        parents: Parents,
         tag: str,
         throttle: Throttle,
         gate: Gate,
@@ -79,6 +81,7 @@ class Packer:
         self._target = target
         self._writer = writer
         self._wanted = wanted
+        self._parents = parents
         self._tag = tag
         self._throttle = throttle
         self._gate = gate
@@ -136,12 +139,21 @@ class Packer:
 
     def _stage(self, files: Sequence[_File]) -> None:
         self._gate.wait(self._cancel)
+        files = self._within(files)
         staged = self._writer.stage_many([file.parcel for file in files])
         for file, entry in zip(files, staged, strict=True):
             if isinstance(entry, TuiSyncError):
                 file.result = entry
             elif entry.size == len(file.parcel.data):
                 file.staged = entry
+
+    def _within(self, files: Sequence[_File]) -> list[_File]:
+        """Those whose folders are still folders; the others have drifted."""
+        wrong = self._parents.look([file.item.path for file in files])
+        for file in files:
+            if file.item.path in wrong:
+                file.staged, file.result = None, wrong[file.item.path]
+        return [file for file in files if file.item.path not in wrong]
 
     def _verify(self, files: Sequence[_File]) -> None:
         if not verify.needs_digest(self._wanted):
@@ -183,7 +195,7 @@ class Packer:
                 file.staged, file.result = None, drifted
 
     def _publish(self, files: Sequence[_File]) -> None:
-        files = [file for file in files if file.staged is not None]
+        files = self._within([file for file in files if file.staged is not None])
         published = self._writer.publish_many([file.parcel for file in files])
         for file, entry in zip(files, published, strict=True):
             assert file.staged is not None
