@@ -18,7 +18,7 @@ from tui_sync.errors import ConnectError, ConnectionLost, GuardRefused, NotFound
 from tui_sync.ledger import open_ledger
 from tui_sync.ledger.exchange import export_plan, import_plan
 from tui_sync.model import Action, CompareBy, Entry, Guard, Item, Kind, Plan, Status, SyncOptions, WriteMode
-from tui_sync.names import ancestors, printable
+from tui_sync.names import ancestors, is_temporary, printable
 from tui_sync.planning import plan as planner
 from tui_sync.planning.compare import compare
 from tui_sync.planning.filters import Filters
@@ -209,8 +209,15 @@ class Session:
                     free_space=target.free_space,
                     target_exists=target_exists,
                     notes=_notes(options),
+                    occupied=self._occupied,
                 ),
             )
+
+    def _occupied(self, folder: str) -> bool:
+        """Whether a folder on the target holds what is ours but not of this pair, and so is nobody's to remove
+        here."""
+        ours = self.progress.target.ours.get(folder, ())
+        return any(not is_temporary(name, self.ledger.tag) for name in ours)
 
     def _digests(self, source: Reader, target: Reader) -> Callable[[str, str], tuple[str, str]]:
         return lambda source_path, target_path: (

@@ -380,3 +380,21 @@ def test_a_target_whose_disk_fills_up_half_way(pair: Pair) -> None:
 
 def test_extensions_are_those_that_the_connector_uses() -> None:
     assert set(EXTENSIONS) == {wire.POSIX_RENAME, wire.FSYNC, wire.STATVFS, wire.LSETSTAT}
+
+
+def test_an_extra_folder_with_files_of_another_tui_sync_is_kept(pair: Pair) -> None:
+    put(pair.ours / "same", b"same")
+    put(pair.theirs / "same", b"same")
+    foreign = pair.theirs / "extra/below/.tui-sync-0badcafe-0123456789abcdef0123.part"
+    put(foreign, b"half of a file")
+    put(pair.theirs / "other/.tui-sync-trash/x", b"x")
+    (pair.theirs / "empty").mkdir()
+    for _ in range(2):
+        ran = pair.sync(SyncOptions(mode=Mode.MIRROR))
+        assert ran.code == 0, ran.err
+        assert foreign.read_bytes() == b"half of a file"
+        assert not (pair.theirs / "empty").exists()
+    planned = pair.sync(SyncOptions(mode=Mode.MIRROR), dry_run=True).items
+    for path in ("extra/below", "other"):
+        assert planned[path]["reason"].endswith("kept: holds temporary files of another tui-sync")
+    assert planned["extra"]["action"] == "skip"

@@ -41,6 +41,7 @@ def build(
     free_space: Callable[[], int | None],
     target_exists: bool,
     notes: Sequence[Guard] = (),
+    occupied: Callable[[str], bool] = lambda folder: False,
 ) -> PlanDraft:
     """Turn changes, in the order of ``names.sort_key``, into items, handed to ``add`` as they are decided.
 
@@ -51,9 +52,10 @@ def build(
     error; ``skip`` is whatever else stays as it is.
 
     With include patterns a directory is made or deleted only where something in it is, or where a pattern
-    matches the directory itself.
+    matches the directory itself. ``occupied`` tells of a folder on the target, once all in it has come, that
+    it holds temporary files of another tui-sync: it stays, for it would not be empty.
     """
-    builder = _Builder(options, add, keep_equal)
+    builder = _Builder(options, add, keep_equal, occupied)
     if not target_exists:
         builder.make_root()
     for change in changes:
@@ -97,7 +99,14 @@ class _Open:
 
 
 class _Builder:
-    def __init__(self, options: SyncOptions, add: Callable[[Item], None], keep_equal: bool) -> None:
+    def __init__(
+        self,
+        options: SyncOptions,
+        add: Callable[[Item], None],
+        keep_equal: bool,
+        occupied: Callable[[str], bool],
+    ) -> None:
+        self._occupied = occupied
         self._mirror = options.mode is Mode.MIRROR
         self._add = add
         self._keep_equal = keep_equal
@@ -202,6 +211,8 @@ class _Builder:
             self._stay(here.seq, nothing)
         elif here.kept or not here.complete:
             self._stay(here.seq, change)
+        elif self._occupied(change.path):
+            self._stay(here.seq, change, "holds temporary files of another tui-sync")
         else:
             self._use()
             self._act(here.seq, Action.DELETE, change)
@@ -218,7 +229,7 @@ class _Builder:
                 else:
                     self._stay(each.seq, change)
 
-    def _stay(self, seq: int, change: Change) -> None:
+    def _stay(self, seq: int, change: Change, why: str = "") -> None:
         """Leave the path as it is, and with it the directories above."""
         for each in self._open:
             each.kept = True
@@ -234,7 +245,8 @@ class _Builder:
             self.actions[Action.SKIP].add(change.path)
             if change.kind is ChangeKind.EXTRA and self._mirror:
                 folder = _kind(change.target) is Kind.DIRECTORY
-                why = "not all in it can be deleted" if folder else "its folder was not listed in full"
+                in_it = "not all in it can be deleted" if folder else "its folder was not listed in full"
+                why = why or in_it
                 change = replace(change, reason=f"{change.reason}, kept: {why}")
         if self._keep_equal or change.kind not in (ChangeKind.EQUAL, ChangeKind.EXCLUDED):
             self._item(seq, Action.SKIP, change)

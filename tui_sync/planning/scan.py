@@ -26,16 +26,18 @@ _SHOWN_NAME = 80
 class ScanCounters:
     """How far a scan is, for polling. Only the scan changes them.
 
-    ``leftovers`` are the paths of temporary files of this program, of whatever run and machine.
+    ``leftovers`` are the paths of temporary files of this program, of whatever run and machine; ``ours`` has
+    by folder the names of all that is ours, which no listing shows.
     """
 
-    __slots__ = ("directories", "entries", "errors", "leftovers")
+    __slots__ = ("directories", "entries", "errors", "leftovers", "ours")
 
     def __init__(self) -> None:
         self.directories = 0
         self.entries = 0
         self.errors = 0
         self.leftovers: list[str] = []
+        self.ours: dict[str, list[str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +239,7 @@ class _Walk:
         prefix = f"{folder.path}/" if folder.path else ""
         for child in listed:
             if names.is_ours(child.name):
-                self._note_leftover(prefix, child)
+                self._note_leftover(folder, prefix, child)
                 continue
             try:
                 entry = child.at(prefix + names.check_name(child.name))
@@ -265,7 +267,9 @@ class _Walk:
                 children.append(scanned)
         folder.children = children
 
-    def _note_leftover(self, prefix: str, child: Listed) -> None:
+    def _note_leftover(self, folder: _Folder, prefix: str, child: Listed) -> None:
+        with self._lock:
+            self._counters.ours.setdefault(folder.path, []).append(child.name)
         leftovers = self._counters.leftovers
         if child.kind is Kind.FILE and len(leftovers) < MOST_LEFTOVERS:
             with suppress(UnsafeName):
