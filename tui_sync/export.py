@@ -24,7 +24,8 @@ from tui_sync.names import printable
 
 FORMAT = "tui-sync receipt 1"
 _NS = 1_000_000_000
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# Spreadsheets in some languages take the wide ones for the same.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _COLUMNS = (
     "status",
     "action",

@@ -208,3 +208,43 @@ def test_ssh_reads_the_same(example: Path, host: str) -> None:
     assert (login.via is not None) == ("proxyjump" in said)
     assert bool(login.proxy_command) == ("proxycommand" in said)
     assert login.host_key_alias == said.get("hostkeyalias", [""])[0]
+
+
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="ssh is not installed")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ProxyJump none\nProxyCommand nc %h\n",
+        "ProxyCommand none\nProxyJump jump\n",
+        "ProxyJump none\nProxyJump jump\nProxyCommand nc %h\n",
+        "ProxyCommand nc %h\nProxyJump jump\n",
+        "# a comment\u2028ProxyCommand nc %h\n",
+        "# a comment\x0bProxyCommand nc %h\n",
+    ],
+)
+def test_a_proxy_is_that_of_ssh(config: Path, text: str) -> None:
+    config.write_text(text, "utf-8")
+    ran = subprocess.run(["ssh", "-G", "-F", str(config), "web"], capture_output=True, text=True, check=True)
+    told = dict(line.split(" ", 1) for line in ran.stdout.splitlines())
+    found = asked("web", config)
+    assert found.proxy_command == told.get("proxycommand", "").replace("%h", "web")
+    assert (found.via.host if found.via else None) == told.get("proxyjump")
+
+
+@pytest.mark.parametrize("text", ["Port\n", "HostName\n", "Match\n", 'User ""\n'])
+def test_a_keyword_without_a_value_is_told_with_its_line(config: Path, text: str) -> None:
+    config.write_text(f"# first\n{text}")
+    with pytest.raises(UsageError, match=r"line 2: .* lacks its value"):
+        asked("web", config)
+
+
+def test_a_home_folder_that_does_not_exist_is_a_file_that_does_not(config: Path) -> None:
+    path = "~no-such-user-here/x"
+    config.write_text(
+        f"Include {path}\nHost web\n  UserKnownHostsFile {path}\n"
+        f"  IdentityFile {path}\n  CertificateFile {path}\n"
+    )
+    found = asked("web", config)
+    assert Path(path) in found.known_hosts
+    assert found.identities == (Path(path),)
+    assert list(hosts(config)) == ["web"]

@@ -47,10 +47,13 @@ class Metrics:
         self._started = time.monotonic()
 
     def __enter__(self) -> Self:
-        if self._file is not None and not os.access(self._file.absolute().parent, os.W_OK):
-            raise UsageError(
-                f"cannot write the metrics file {printable(str(self._file))}: its folder is missing or closed"
-            )
+        if self._file is None:
+            return self
+        problem = "it is a folder" if self._file.is_dir() else ""
+        if not os.access(self._file.absolute().parent, os.W_OK):
+            problem = "its folder is missing or closed"
+        if problem:
+            raise UsageError(f"cannot write the metrics file {printable(str(self._file))}: {problem}")
         return self
 
     def __exit__(

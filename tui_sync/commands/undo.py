@@ -9,11 +9,13 @@ from tui_sync.connectors.base import Reader, Writer
 from tui_sync.errors import AlreadyExists, NotFound, StorageError, UsageError
 from tui_sync.export import find_run
 from tui_sync.ledger import Ledger, RunRecord, open_ledger
+from tui_sync.ledger.store import pair_ledgers
 from tui_sync.model import Action, DeleteTo, Item, Kind, Status
 from tui_sync.names import printable
 from tui_sync.profiles import Profile
 
 _FAILED = 23
+_NO_RUN = "this pair has no run yet: see “tui-sync runs list”"
 
 
 def undo(profile: Profile, run_id: int | None) -> int:
@@ -21,6 +23,8 @@ def undo(profile: Profile, run_id: int | None) -> int:
 
     Raises UsageError where there is nothing to undo, NotFound, ConnectError.
     """
+    if profile.pair_id not in {path.stem for path in pair_ledgers()}:
+        raise NotFound(_NO_RUN)
     ledger = open_ledger(profile.pair_id, source=profile.source.url, target=profile.target.url)
     try:
         run = _run(ledger, run_id)
@@ -41,7 +45,7 @@ def _run(ledger: Ledger, run_id: int | None) -> RunRecord:
         return find_run(ledger, run_id)
     newest = ledger.runs(limit=1)
     if not newest:
-        raise NotFound("this pair has no run yet: see “tui-sync runs list”")
+        raise NotFound(_NO_RUN)
     return newest[0]
 
 
@@ -53,10 +57,12 @@ class _Undo:
         self._writer = writer
         self._trash = f"{names.TRASH}/{ledger.tag}-{run.run_id}"
         self._left = 0
+        self._gone = 0
 
     def undo(self) -> int:
         """Folders come back first, by their old names in order; then the files; then the trash is cleared."""
         folders: list[Item] = []
+        emptied: set[str] = set()
         restored = 0
         for outcome in self._ledger.outcomes(self._run.run_id, statuses={Status.DONE}):
             item = outcome.item
@@ -65,15 +71,20 @@ class _Undo:
             if item.entry_kind is Kind.DIRECTORY:
                 folders.append(item)
                 self._make(item)
-            else:
-                restored += self._restore(item)
+            elif self._restore(item):
+                restored += 1
+                emptied.update(names.ancestors(item.path))
         for folder in reversed(folders):
             self._attributes(folder)
-            self._clear(f"{self._trash}/{folder.path}")
+            emptied.add(folder.path)
+        # The deepest first; the root's own name is "".
+        for path in sorted(emptied - {""}, key=names.sort_key, reverse=True):
+            self._clear(f"{self._trash}/{path}")
         self._clear(self._trash)
         self._clear(names.TRASH)
-        say(f"{restored:,} brought back, {self._left:,} left in the trash")
-        return _FAILED if self._left else 0
+        gone = f", {self._gone:,} not there any more" if self._gone else ""
+        say(f"{restored:,} brought back, {self._left:,} left in the trash{gone}")
+        return _FAILED if self._left or self._gone else 0
 
     def _make(self, item: Item) -> None:
         try:
@@ -83,7 +94,7 @@ class _Undo:
         except StorageError as error:
             note(f"! {printable(item.path)}/\t{error}")
 
-    def _restore(self, item: Item) -> int:
+    def _restore(self, item: Item) -> bool:
         trashed = f"{self._trash}/{item.path}"
         try:
             self._reader.stat(trashed)
@@ -91,7 +102,7 @@ class _Undo:
         except NotFound:
             # Brought back by an earlier undo, or cleared away by somebody: also where a folder above is gone.
             note(f"! {printable(item.path)}\tis not in the trash any more, or its folder is gone")
-            self._left += 1
+            self._gone += 1
         except AlreadyExists:
             note(f"! {printable(item.path)}\tis there again: left in the trash as {printable(trashed)}")
             self._left += 1
@@ -100,8 +111,8 @@ class _Undo:
             self._left += 1
         else:
             say(f"+ {printable(item.path)}")
-            return 1
-        return 0
+            return True
+        return False
 
     def _attributes(self, item: Item) -> None:
         if item.target is None:

@@ -84,7 +84,7 @@ class _Attempt:
             yield from self._with_certificates(f"key {named}", key, named)
         if self._login.configured("password"):
             return
-        files = [path.expanduser() for path in self._login.identities or _DEFAULT_KEYS]
+        files = list(self._login.identities) or [path.expanduser() for path in _DEFAULT_KEYS]
         wanted = {public_blob(path) for path in files} if self._login.identities_only else None
         for name, key in agent.certified():
             if wanted is None or key.asbytes() in wanted:

@@ -83,9 +83,10 @@ def _jump_hosts(jumps: str, login: Login, found: HostConfig, passed: _Addresses)
 
 def _known_hosts(found: HostConfig) -> list[Path]:
     user, system = "userknownhostsfile", "globalknownhostsfile"
-    files = found.paths(user) if found.has(user) else list(USER_KNOWN_HOSTS)
+    own = [file.expanduser() for file in USER_KNOWN_HOSTS]
+    files = found.paths(user) if found.has(user) else list(own)
     files += found.paths(system) if found.has(system) else list(GLOBAL_KNOWN_HOSTS)
-    return [file.expanduser() for file in files] or [file.expanduser() for file in USER_KNOWN_HOSTS]
+    return files or own
 
 
 def _port(text: str) -> int:

@@ -32,11 +32,10 @@ _USED = _LISTS | {
     *("hostname", "port", "user", "hostkeyalias", "proxyjump", "proxycommand", "identitiesonly"),
     *("identityagent", "userknownhostsfile", "globalknownhostsfile", "canonicalizehostname"),
 }
-# Whichever comes first settles both.
 _PROXIES = ("proxyjump", "proxycommand")
 # Taken as they stand to the end of the line.
 _WHOLE = frozenset({"proxycommand", "localcommand", "remotecommand", "knownhostscommand"})
-_LINE = re.compile(r"\s*(\w+)(?:\s*=\s*|\s+)(.*?)\s*")
+_LINE = re.compile(r"\s*(\w+)(?:(?:\s*=\s*|\s+)(.*?))?\s*")
 _WORD = re.compile(r'"((?:\\.|[^"\\])*)"|((?:\\.|[^\s"\\])+)')
 
 
@@ -64,6 +63,10 @@ def beyond(where: str, what: str) -> UsageError:
         f'{where}: only the ssh program can follow {what}: write transport = "openssh" in the profile, or '
         'ssh_config = "none" to leave the file aside'
     )
+
+
+def _lacking(keyword: str, where: str) -> UsageError:
+    return UsageError(f"{where}: {keyword} lacks its value: add one")
 
 
 class HostConfig:
@@ -143,6 +146,8 @@ class HostConfig:
         """``doubt`` names what nobody but ssh can tell about whether the lines count."""
         block, unsure = active, doubt
         for where, keyword, words in _lines(file):
+            if keyword in ("host", "match") and not words:
+                raise _lacking(keyword, where)
             if keyword == "host":
                 block, unsure = active and _matches(words, self._host), doubt
             elif keyword == "match":
@@ -155,17 +160,23 @@ class HostConfig:
                 self._take(keyword, Value(words, where), unsure)
 
     def _take(self, keyword: str, value: Value, unsure: str) -> None:
-        settled = (
-            any(key in self._values for key in _PROXIES) if keyword in _PROXIES else keyword in self._values
-        )
+        settled = self._proxied(keyword) if keyword in _PROXIES else keyword in self._values
         if settled:
             return
+        if not value.words or not value.words[0]:
+            raise _lacking(keyword, value.where)
         if unsure:
             raise beyond(value.where, unsure)
         if keyword in _LISTS:
             self._lists.setdefault(keyword, []).append(value)
         else:
             self._values[keyword] = value
+
+    def _proxied(self, keyword: str) -> bool:
+        """Whichever comes first settles both, but ``ProxyJump none`` leaves a ProxyCommand be."""
+        jump = self._values.get("proxyjump")
+        settled_by_jump = jump is not None and (keyword == "proxyjump" or jump.words != (NONE,))
+        return settled_by_jump or "proxycommand" in self._values
 
     def _match(self, words: Sequence[str], where: str) -> tuple[bool, str]:
         """Whether the block counts, and what that hangs on beyond what can be told here."""
@@ -222,12 +233,13 @@ def _lines(file: Path) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         return
     except OSError as error:
         raise UsageError(f"cannot read the ssh configuration {name}: {error.strerror}") from None
-    for number, line in enumerate(content.splitlines(), 1):
+    for number, line in enumerate(content.split("\n"), 1):
         match = _LINE.fullmatch(line)
         if match is None or line.lstrip().startswith("#"):
             continue
         keyword = match[1].lower()
-        words = (match[2],) if keyword in _WHOLE else _words(match[2])
+        value = match[2] or ""
+        words = (value,) if keyword in _WHOLE else _words(value)
         yield f"{name}, line {number}", keyword, words
 
 
@@ -245,7 +257,7 @@ def _included(words: Sequence[str], file: Path, depth: int, where: str) -> Itera
         raise UsageError(f"{where}: Include goes too deep: let no file include itself")
     base = file.parent if file.is_relative_to("/etc/ssh") else Path("~/.ssh").expanduser()
     for word in words:
-        for found in sorted(glob.glob(str(base / Path(word).expanduser()))):
+        for found in sorted(glob.glob(str(base / os.path.expanduser(word)))):
             yield Path(found)
 
 
