@@ -256,8 +256,8 @@ def test_an_excluded_directory_on_one_side_protects_the_other() -> None:
     assert kinds([out], []) == kinds([], [out]) == {"x": ChangeKind.EXCLUDED}
 
 
-def test_a_wanted_source_against_an_excluded_target_of_another_kind_is_a_conflict() -> None:
-    assert kinds([file("x")], [folder("x", excluded=True)]) == {"x": ChangeKind.TYPE_CHANGED}
+def test_an_excluded_target_of_another_kind_is_left_alone() -> None:
+    assert kinds([file("x")], [folder("x", excluded=True)]) == {"x": ChangeKind.EXCLUDED}
 
 
 @pytest.mark.parametrize("side", [0, 1])

@@ -161,6 +161,8 @@ def _by_kind(pair: _Pair) -> Change | None:
     if note:
         return _change(pair, ChangeKind.EXCLUDED, note)
     if source.entry.kind is not target.entry.kind:
+        if target.excluded:
+            return _change(pair, ChangeKind.EXCLUDED, "excluded")
         reason = f"{_a(source.entry.kind)} on source, {_a(target.entry.kind)} on target"
         return _change(pair, ChangeKind.TYPE_CHANGED, reason)
     if source.entry.kind is Kind.DIRECTORY:
