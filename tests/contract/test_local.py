@@ -387,3 +387,15 @@ def test_a_root_that_is_a_link_to_nowhere_is_told(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to("nowhere")
     with pytest.raises(NotFound, match="dangling” is a symbolic link that leads nowhere"):
         registry.connect(Endpoint("file:///x", "file", str(tmp_path / "dangling")), BatchPrompts())
+
+
+def test_the_umask_is_read_without_setting_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = os.umask(0o027)
+    try:
+        if not os.path.exists("/proc/self/status"):
+            pytest.skip("this system tells the mask only to who sets it")
+        monkeypatch.setattr(os, "umask", lambda _: pytest.fail("another thread sees the mask change"))
+        assert openat.Tree(str(tmp_path)).umask == 0o027
+    finally:
+        monkeypatch.undo()
+        os.umask(mask)

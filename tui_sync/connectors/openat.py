@@ -45,15 +45,29 @@ _ERRORS: dict[int, tuple[type[StorageError], str]] = {
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
 
 
+_umask_lock = threading.Lock()
+
+
+def _umask() -> int:
+    """This process's mask, without changing it where the system tells it (proc(5), Linux)."""
+    with suppress(OSError, ValueError), open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        for line in file:
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    with _umask_lock:
+        # The strict value is for files that others make in between.
+        mask = os.umask(0o077)
+        os.umask(mask)
+        return mask
+
+
 class Tree:
     """What reader and writer share: the root, and whether the connector was closed."""
 
     def __init__(self, root: str) -> None:
         self.root = root
         self.closed = False
-        # There is no way to read the mask but to set it; the strict value is for files made in between.
-        self.umask = os.umask(0o077)
-        os.umask(self.umask)
+        self.umask = _umask()
 
     def check_open(self) -> None:
         if self.closed:
