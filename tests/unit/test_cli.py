@@ -476,3 +476,38 @@ def test_batch_mode_does_not_load_the_app(home: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == b"[]"
+
+
+def test_an_interrupt_while_the_program_is_loaded_is_no_traceback() -> None:
+    code = """
+import runpy, sys
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == "tui_sync.commands.parser":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+runpy.run_module("tui_sync", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, b"")
+
+
+def test_a_working_folder_that_is_gone_is_one_sentence(home: Path) -> None:
+    (home / "gone").mkdir()
+    (home / "source").mkdir()
+    script = 'cd "$1" && rmdir "$1" && shift && exec "$@"'
+    for pair, code in (
+        (["source", "target"], 2),
+        ([str(home / "source"), str(home / "target")], 0),
+    ):
+        (home / "gone").mkdir(exist_ok=True)
+        program = [sys.executable, "-m", "tui_sync", "--batch", *pair]
+        done = subprocess.run(
+            ["sh", "-c", script, "sh", str(home / "gone"), *program],
+            capture_output=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        assert (b"the working folder is gone" in done.stderr) == (code == 2)

@@ -119,9 +119,21 @@ def place(text: str) -> Endpoint:
 
 def _side(name: str, text: str) -> urls.Location:
     try:
-        return urls.parse(text, Path.cwd())
+        return urls.parse(text, _working_folder(text))
     except ValueError as error:
         raise ProfileError(f"the {name} {error}") from None
+
+
+def _working_folder(text: str) -> Path:
+    """What a relative path begins at."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        if "://" in text or text.startswith(("/", "~")):
+            return Path("/")
+        raise ProfileError(
+            "the working folder is gone: change to one that exists, or write paths in full"
+        ) from None
 
 
 def _read(path: Path, file: str) -> str:
