@@ -22,11 +22,11 @@ from tui_sync.names import printable
 
 T = TypeVar("T")
 
-PART_SIZE = 8 * MIB
+PART_SIZE = 5 * MIB
 _THREADS = 32
 # Parts being sent, and blocks fetched ahead, of all files together.
-_UPLOAD_BYTES = 48 * MIB
-_DOWNLOAD_BYTES = 48 * MIB
+_UPLOAD_BYTES = 24 * MIB
+_DOWNLOAD_BYTES = 32 * MIB
 _FOLDERS = 100_000
 _CONNECT_S = 10.0
 _TICK_S = 0.2

@@ -167,16 +167,17 @@ class S3Upload:
 
     def _flush(self) -> None:
         """Send off the part that is full, or the last one."""
-        body, self._chunks = b"".join(self._chunks), []
         if not self._upload_id:
             self._begin()
         number = self._number
         self._number += 1
         self._stop = self._parts.bounds(self._number)[1]
-        size = len(body)
+        size = sum(map(len, self._chunks))
         self._store.uploading.take(size)
         try:
             self._need("open")
+            # Not before: what waits for its turn must not be in memory twice.
+            body, self._chunks = b"".join(self._chunks), []
             future = self._store.calls.start(partial(self._send_part, number, body))
         except BaseException:
             self._store.uploading.give(size)
