@@ -22,6 +22,7 @@ from tui_sync.names import ancestors, is_temporary, printable
 from tui_sync.planning import plan as planner
 from tui_sync.planning.compare import compare
 from tui_sync.planning.filters import Filters
+from tui_sync.planning.folding import folds_names
 from tui_sync.planning.scan import ScanCounters, Scanned, scan
 from tui_sync.profiles import Profile
 from tui_sync.transfer.engine import Engine
@@ -210,6 +211,7 @@ class Session:
                     target_exists=target_exists,
                     notes=_notes(options),
                     occupied=self._occupied,
+                    folds=lambda: folds_names(target) if target_exists else None,
                 ),
             )
 

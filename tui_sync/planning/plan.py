@@ -42,6 +42,7 @@ def build(
     target_exists: bool,
     notes: Sequence[Guard] = (),
     occupied: Callable[[str], bool] = lambda folder: False,
+    folds: Callable[[], bool | None] = lambda: None,
 ) -> PlanDraft:
     """Turn changes, in the order of ``names.sort_key``, into items, handed to ``add`` as they are decided.
 
@@ -54,6 +55,10 @@ def build(
     With include patterns a directory is made or deleted only where something in it is, or where a pattern
     matches the directory itself. ``occupied`` tells of a folder on the target, once all in it has come, that
     it holds temporary files of another tui-sync: it stays, for it would not be empty.
+
+    ``free_space`` and ``folds`` (whether the target takes names that differ in case for one) are asked where
+    it matters; None is no answer. Names that would collide refuse the plan where the target is known to fold
+    them. Where nobody knows, no name that is taken is replaced by the run either.
     """
     builder = _Builder(options, add, keep_equal, occupied)
     if not target_exists:
@@ -62,7 +67,7 @@ def build(
         builder.take(change)
     builder.end()
     totals = _totals(builder)
-    return PlanDraft(totals, (*_guards(builder, totals, options, free_space), *notes))
+    return PlanDraft(totals, (*_guards(builder, totals, options, free_space, folds), *notes))
 
 
 @dataclass(slots=True)
@@ -293,7 +298,11 @@ def _totals(built: _Builder) -> Totals:
 
 
 def _guards(
-    built: _Builder, totals: Totals, options: SyncOptions, free_space: Callable[[], int | None]
+    built: _Builder,
+    totals: Totals,
+    options: SyncOptions,
+    free_space: Callable[[], int | None],
+    folds: Callable[[], bool | None],
 ) -> Iterator[Guard]:
     if options.mode is Mode.MIRROR and totals.target_files and not totals.source_files:
         yield Guard(
@@ -323,11 +332,14 @@ def _guards(
             blocking=False,
         )
     if built.collisions.count:
+        folded = folds()
+        kept = "the target ignores this and" if folded else "a target that ignores this"
+        remedy = ": rename or exclude it" if folded else ""
         yield Guard(
             "collision",
             f"{_paths(built.collisions)} different from another name only in upper and lower case or in "
-            f"Unicode form: a target that ignores this keeps only one of them.",
-            blocking=False,
+            f"Unicode form: {kept} keeps only one of them{remedy}.",
+            blocking=bool(folded),
         )
 
 
