@@ -6,6 +6,7 @@ import errno
 import filecmp
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.support.batch import Ran, environment, tui_sync
+from tests.support.sshd import Sshd
 from tui_sync import cli
 from tui_sync.demo import servers
 from tui_sync.demo.servers import EmbeddedServer
@@ -315,3 +317,44 @@ def test_an_interrupted_run_ends_in_130_and_the_next_completes_it(
     check(pair.sync(), 0)
     assert filecmp.cmp(pair.source_root / "large.bin", pair.target_root / "large.bin", shallow=False)
     assert sorted(path.name for path in pair.target_root.iterdir()) == ["large.bin", "one.txt", "two.txt"]
+
+
+@pytest.mark.parametrize("name", ["LC_ALL", "LC_CTYPE"])
+def test_names_are_utf8_whatever_the_locale(tmp_path: Path, require_sshd: None, name: str) -> None:
+    names = ["caf\u00e9", "bytes\udcff", "plain"]
+    for each in names:
+        (tmp_path / "s\u00f6urce" / each).parent.mkdir(exist_ok=True)
+        (tmp_path / "s\u00f6urce" / each).write_text("x")
+    with Sshd(tmp_path / "sshd") as server:
+        profile = tmp_path / "pair.toml"
+        profile.write_text(
+            f'[source]\nurl = "{tmp_path}/s\u00f6urce"\n[target]\nurl = "{server.url(tmp_path / "target")}"\n'
+            f'identity_file = "{server.identity_file}"\nknown_hosts = "{server.known_hosts}"\n'
+        )
+        for locale in ("C", latin_1(tmp_path)):
+            more = {"LANG": "", "LC_ALL": "", "LOCPATH": str(tmp_path / "locales")}
+            settings = {**more, name: locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+            check(tui_sync("--batch", profile, home=tmp_path, **settings), 0)
+            assert sorted(os.listdir(tmp_path / "target")) == sorted(names)
+            again = tui_sync("--json", profile, home=tmp_path, **settings)
+            assert again.summary["unchanged"] == 3
+            local = tui_sync(
+                "--batch",
+                tmp_path / "s\u00f6urce",
+                tmp_path / f"l\u00f6cal-{locale}",
+                home=tmp_path,
+                **settings,
+            )
+            check(local, 0)
+            assert sorted(os.listdir(tmp_path / f"l\u00f6cal-{locale}")) == sorted(names)
+
+
+def latin_1(folder: Path) -> str:
+    """A locale made in ``folder``/locales; C where none can be made."""
+    if shutil.which("localedef") is None:
+        return "C"
+    (folder / "locales").mkdir()
+    made = folder / "locales/de_DE.ISO-8859-1"
+    command = ["localedef", "-i", "POSIX", "-f", "ISO-8859-1", str(made)]
+    subprocess.run(command, capture_output=True, check=False, timeout=60)
+    return made.name if made.exists() else "C"
