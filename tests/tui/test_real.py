@@ -7,12 +7,14 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from textual.widgets import Input
 
-from tests.tui.conftest import MakeApp, in_review, ready, shown, start, until
+from tests.tui.conftest import MakeApp, in_review, ready, said, shown, start, until
 from tui_sync import profiles
 from tui_sync.model import Mode
 from tui_sync.profiles import Profile, with_options
 from tui_sync.tui.app import TuiSyncApp
+from tui_sync.tui.screens.ask import InputDialog
 from tui_sync.tui.screens.compare import CompareScreen
 from tui_sync.tui.screens.diff import DiffScreen, pairs
 from tui_sync.tui.screens.report import ReportScreen
@@ -267,3 +269,19 @@ def test_words_are_told_apart_and_nothing_of_a_line_is_lost() -> None:
     for line in ("def f(x):  # why", '"""open', "", "   ", "\x1b[31m", "x" * 5000):
         assert "".join(words for _, words in cut(line)) == line
     assert colours("unknown.zzz")("x = 1") == [("", "x = 1")]
+
+
+async def test_an_approved_plan_is_saved_for_later(make_app: MakeApp, pair: Profile, tmp_path: Path) -> None:
+    app = make_app(pair)
+    async with app.run_test(size=(120, 40)) as pilot:
+        review = await in_review(pilot)
+        await pilot.press("w")
+        await until(pilot, lambda: isinstance(app.screen, InputDialog))
+        app.screen.query_one(Input).value = str(tmp_path / "approved.plan")
+        await pilot.press("enter")
+        await until(pilot, lambda: "Written:" in said(app))
+        plan, session = review.work.plan, review.work.session
+        assert plan is not None
+        assert session is not None
+        loaded = session.load_plan(tmp_path / "approved.plan")
+        assert loaded.totals == plan.totals

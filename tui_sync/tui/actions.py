@@ -143,6 +143,9 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
             "switch_pane", ("tab", "shift+tab"), "Deletes", "Go between the checklist and the deletes", 4
         ),
         Command("rescan", ("ctrl+r",), "Rescan", "List both sides again and make a new plan", 8),
+        Command(
+            "save_plan", ("w",), "Save plan", "Write the plan to a file, for tui-sync --batch --apply", 9
+        ),
         Command("override", ("o",), "Override", "Run a refused plan all the same: asks for a word", 7),
         Command("back", ("escape", "f5"), "Back", "Back to the trees; nothing has been written", 5),
     ),

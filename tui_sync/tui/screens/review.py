@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -15,7 +16,7 @@ from tui_sync.names import printable
 from tui_sync.tui import actions, text
 from tui_sync.tui.bridge import run_in_thread
 from tui_sync.tui.estimate import Pace, pace
-from tui_sync.tui.screens.ask import ConfirmDialog, TypedDialog
+from tui_sync.tui.screens.ask import ConfirmDialog, InputDialog, TypedDialog
 from tui_sync.tui.screens.base import FlowScreen
 from tui_sync.tui.widgets.bars import TopBar
 from tui_sync.tui.widgets.checklist import Checklist
@@ -198,6 +199,35 @@ class ReviewScreen(FlowScreen):
             answered,
         )
 
+    def do_save_plan(self) -> None:
+        plan, session = self.work.plan, self.work.session
+        assert plan is not None
+        assert session is not None
+        ledger = printable(session.ledger.path.stem).replace("/", "_")
+
+        def answered(answer: str | None) -> None:
+            if answer is None:
+                return
+            path = Path(answer).expanduser()
+            run_in_thread(
+                self,
+                lambda: session.save_plan(plan, path),
+                lambda _: self.say(f"Written: {printable(str(path))}. Run it by --batch --apply."),
+                lambda sentence: self.say(sentence, warning=True),
+                name="tui-sync-save-plan",
+            )
+
+        self.app.push_screen(
+            InputDialog(
+                "Save the plan",
+                ("What is approved now can be run later, on this machine, by --batch --apply FILE.",),
+                value=str(Path.cwd() / f"{ledger}.plan"),
+                check=_file_problem,
+                hint="Enter writes the file",
+            ),
+            answered,
+        )
+
     def do_open(self) -> None:
         self.ours.show_differences(self.work, self.block.row)
 
@@ -267,3 +297,10 @@ class ReviewScreen(FlowScreen):
 
     def on_line_list_chosen(self, event: LineList.Chosen) -> None:
         self.action_do("open")
+
+
+def _file_problem(answer: str) -> str:
+    path = Path(answer).expanduser()
+    if path.exists():
+        return "there is such a file already: choose another name"
+    return "" if path.parent.is_dir() else f"there is no folder {printable(str(path.parent))}"

@@ -190,7 +190,7 @@ class Lanes(LineList):
         return max(1, len(self._lanes))
 
     def draw(self, row: int, width: int, cursor: bool) -> list[Line]:
-        on = self.row_style(cursor and len(self._lanes) > 1)
+        on = self.row_style(cursor)
         file = self._lanes[row] if row < len(self._lanes) else None
         if file is None:
             return [[Segment(" ·" if self._lanes else " No file in flight.", self.ink(*on, "meter--label"))]]
@@ -211,4 +211,4 @@ class Lanes(LineList):
         ]
 
     def row_style(self, cursor: bool) -> tuple[str, ...]:
-        return super().row_style(cursor) if self.has_focus else ()
+        return super().row_style(cursor) if self.has_focus and len(self._lanes) > 1 else ()
