@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -275,3 +276,24 @@ def test_what_cannot_be_stored_is_refused(monkeypatch: pytest.MonkeyPatch, entry
     with pytest.raises(UsageError):
         secrets.store_in_keyring(entry, value)
     assert keyring.kept == {}
+
+
+_ENDS_FIRST = """
+import sys, threading, time
+from pathlib import Path
+from tui_sync.profiles.secrets import secret
+
+resolve = secret("command:sh -c 'echo $$ > pid; exec sleep 60'", where="here", base=Path(sys.argv[1]))
+threading.Thread(target=resolve, daemon=True).start()
+while not Path(sys.argv[1], "pid").exists() or not Path(sys.argv[1], "pid").read_text().endswith(chr(10)):
+    time.sleep(0.01)
+"""
+
+
+def test_a_command_does_not_outlive_the_program(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", _ENDS_FIRST, str(tmp_path)], check=True, timeout=30)
+    process = Path("/proc", (tmp_path / "pid").read_text().strip(), "cmdline")
+    deadline = time.monotonic() + 10
+    while process.exists() and b"sleep" in process.read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -7,6 +7,7 @@ command or its arguments.
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shlex
@@ -29,6 +30,21 @@ _LONGEST = 65536
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _FORMS = "env:NAME, file:PATH, command:CMD, keyring:SERVICE/USER or ask"
 KEYRING_EXTRA = "pip install 'tui-sync[keyring]'"
+
+
+_running: set[subprocess.Popen[bytes]] = set()
+
+
+@atexit.register
+def _end_commands() -> None:
+    """Those that nobody waits for any more."""
+    for process in list(_running):
+        _kill(process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 class Secret:
@@ -194,11 +210,14 @@ def _from_command(command: str, base: Path, where: str) -> str:
         raise ProfileError(f"{where}: cannot start {program} ({error.strerror}): check the command") from None
     output: bytes | None = None
     with process:
-        with suppress(subprocess.TimeoutExpired):
-            output, _ = process.communicate(timeout=COMMAND_SECONDS)
+        _running.add(process)
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                output, _ = process.communicate(timeout=COMMAND_SECONDS)
+        finally:
+            _running.discard(process)
         if output is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _kill(process)
     # Raised outside the handler: what was read so far must not hang on to the exception.
     if output is None:
         raise ProfileError(
