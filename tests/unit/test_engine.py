@@ -20,7 +20,7 @@ from tests.support.runs import (
     statuses,
 )
 from tui_sync.connectors.base import Features
-from tui_sync.connectors.memory import MemoryConnector
+from tui_sync.connectors.memory import MemoryConnector, MemoryUpload
 from tui_sync.errors import ConnectError, ConnectionLost, LedgerError, NoSpace, PermissionDenied
 from tui_sync.ledger import Ledger
 from tui_sync.model import (
@@ -584,3 +584,17 @@ def test_a_link_planted_as_the_trash_leads_nothing_out(ledger: Ledger) -> None:
     run(engine)
     assert statuses(ledger, engine) == {"old": Status.FAILED}
     assert target.read("old") == b"x"
+
+
+@pytest.mark.parametrize(
+    ("wish", "reached"), [(Verify.READBACK, Verify.READBACK), (Verify.AUTO, Verify.CHECKSUM)]
+)
+def test_readback_is_no_less_where_the_storage_checks_uploads(
+    ledger: Ledger, wish: Verify, reached: Verify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MemoryUpload, "staged_path", None)
+    source = memory({"f": b"n" * 1000})
+    target = MemoryConnector({"x": b""}, features=Features(checks_uploads=True))
+    engine = run(engine_for(source, target, ledger, options=SyncOptions(verify=wish)))
+    assert outcome_of(ledger, engine, "f").verified is reached
+    assert ("read" in target.calls) is (wish is Verify.READBACK)

@@ -169,7 +169,19 @@ class Copier:
         self._cancel.check()
         slot.check()
         copied = Copied(staged, size, verify.with_storage(reached, self._target.features))
-        return replace(copied, entry=self._publish(item, upload, copied, earlier))
+        copied = replace(copied, entry=self._publish(item, upload, copied, earlier))
+        if upload.staged_path is None and digest is not None:
+            copied = replace(copied, verified=self._read_back(item.path, digest.hexdigest()))
+        return copied
+
+    def _read_back(self, path: str, digest: str) -> Verify:
+        """Where nothing can be read before it is published: afterwards, and final if it is wrong."""
+        try:
+            return verify.check(
+                self._target, path, wanted=Verify.READBACK, digest=digest, cancel=self._cancel
+            )
+        except VerifyFailed as error:
+            raise StorageError(f"{error}, although it took them: look at it, and run again") from None
 
     def _send(
         self,

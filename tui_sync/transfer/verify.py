@@ -18,8 +18,8 @@ def level(wish: Verify, target: Features) -> Verify:
     """The level to verify at: ``auto`` takes the strongest that costs no further transfer; ``checksum``
     becomes ``readback``, which is stronger, where the target computes no digest."""
     if target.checks_uploads:
-        # The storage does it, and shows nothing of what is not published yet.
-        return Verify.SIZE
+        # The storage checks the digest of what is sent, and shows nothing before it is published.
+        return Verify.READBACK if wish is Verify.READBACK else Verify.SIZE
     own = ALGORITHM in target.checksums
     if wish is Verify.AUTO:
         return Verify.CHECKSUM if own else Verify.SIZE
