@@ -43,7 +43,7 @@ def test_finish_and_publish_tell_size_time_and_mode(connector: Connector) -> Non
     assert published == reader.stat("file")
 
 
-@pytest.mark.parametrize("mtime_ns", [0, 1 * NS, (2**31 - 1) * NS, 2**31 * NS, (2**32 - 1) * NS])
+@pytest.mark.parametrize("mtime_ns", [0, 1 * NS, (2**31 - 1) * NS])
 def test_times_at_the_edges(connector: Connector, mtime_ns: int) -> None:
     entry = store(connector, "file", b"x", mtime_ns=mtime_ns)
     features = connector.reader().features
@@ -51,7 +51,9 @@ def test_times_at_the_edges(connector: Connector, mtime_ns: int) -> None:
         assert same_time(entry.mtime_ns, mtime_ns, features.mtime_precision_ns)
 
 
-@pytest.mark.parametrize("mtime_ns", [-1, -(2**33) * NS, 2**33 * NS, 2**63, -(2**80)])
+@pytest.mark.parametrize(
+    "mtime_ns", [-1, 2**31 * NS, (2**32 - 1) * NS, -(2**33) * NS, 2**33 * NS, 2**63, -(2**80)]
+)
 def test_a_time_that_cannot_be_kept_fails_no_file(place: Place, connector: Connector, mtime_ns: int) -> None:
     entry = store(connector, "file", b"x", mtime_ns=mtime_ns)
     assert entry == connector.reader().stat("file")

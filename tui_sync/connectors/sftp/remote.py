@@ -54,11 +54,11 @@ def link_text(reply: Reply) -> str:
 
 
 def times_of(mtime_ns: int | None) -> tuple[int, int] | None:
-    """(atime, mtime) for SFTP: whole seconds, rounded down; None for what does not fit into 32 bits."""
+    """(atime, mtime) for SFTP: whole seconds, rounded down; None for what would not be read as it was."""
     if mtime_ns is None:
         return None
     seconds = mtime_ns // SECOND_NS
-    return (seconds, seconds) if 0 <= seconds <= MAX_SECONDS else None
+    return (seconds, seconds) if 0 <= seconds <= MAX_SECONDS and _signed(seconds) == seconds else None
 
 
 @dataclass(frozen=True, slots=True)
