@@ -12,7 +12,7 @@ from pathlib import Path
 from tui_sync.cancel import CancelToken
 from tui_sync.connectors import registry
 from tui_sync.connectors.apart import check_apart
-from tui_sync.connectors.base import Connector, Endpoint, Prompts, Reader
+from tui_sync.connectors.base import Connector, Endpoint, Features, Prompts, Reader
 from tui_sync.connectors.digest import digest
 from tui_sync.errors import ConnectError, ConnectionLost, GuardRefused, NotFound, TimedOut, TuiSyncError
 from tui_sync.ledger import open_ledger
@@ -209,7 +209,7 @@ class Session:
                     keep_equal=keep_equal,
                     free_space=target.free_space,
                     target_exists=target_exists,
-                    notes=_notes(options),
+                    notes=_notes(options, target.features),
                     occupied=self._occupied,
                     folds=lambda: folds_names(target) if target_exists else None,
                 ),
@@ -377,8 +377,16 @@ def _target_exists(reader: Reader, endpoint: Endpoint) -> bool:
     return True
 
 
-def _notes(options: SyncOptions) -> list[Guard]:
+def _notes(options: SyncOptions, target: Features) -> list[Guard]:
     notes = []
+    if not target.atomic_replace and options.write is WriteMode.ATOMIC:
+        notes.append(
+            Guard(
+                "no-atomic-replace",
+                "The target cannot replace a file in one step: an updated file is away for a moment.",
+                blocking=False,
+            )
+        )
     if options.write is WriteMode.DIRECT:
         notes.append(
             Guard(

@@ -346,7 +346,9 @@ def test_a_target_that_sets_no_attributes(pair: Pair, code: StatusCode) -> None:
 def test_a_target_without_any_extension(pair: Pair) -> None:
     fill(pair)
     pair.target.extensions = ()
-    assert pair.sync(SERIAL).code == 0
+    ran = pair.sync(SERIAL)
+    assert ran.code == 0
+    assert [guard["code"] for guard in ran.records[0]["guards"]] == ["no-atomic-replace"]
     assert tree(pair.theirs) == tree(pair.ours)
     assert leftovers(pair.theirs) == []
 
