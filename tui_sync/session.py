@@ -216,7 +216,7 @@ class Session:
             )
 
     def _occupied(self, folder: str) -> bool:
-        """Whether a folder on the target holds what is ours but not of this pair, and so is nobody's to remove
+        """Whether a folder on the target holds what is ours but not of this pair: nothing to be removed
         here."""
         ours = self.progress.target.ours.get(folder, ())
         return any(not is_temporary(name, self.ledger.tag) for name in ours)
