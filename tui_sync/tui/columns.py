@@ -49,26 +49,30 @@ class _Chunk:
         self._text = "\n" + "\n".join(names)
         self._starts = array("I", accumulate((0, *(len(name) + 1 for name in names))))
 
-    def mark(self, text: str, mask: bytearray, first: int) -> None:
+    def mark(self, text: str, mask: bytearray, first: int, crowded: bool) -> bool:
         """Set the flags, from ``first`` on, of the names that hold ``text``; with a line break in front of
-        it, of those that begin with it."""
+        it, of those that begin with it. ``crowded``: very many do, as is to be expected from those before;
+        returns whether so it is."""
         whole, starts = self._text, self._starts
         count = len(starts) - 1
-        budget = count // _MANY
-        at = whole.find(text)
-        while at >= 0 and budget:
-            row = bisect_right(starts, at) - 1
-            mask[first + row] = 1
-            at = whole.find(text, starts[row + 1])
-            budget -= 1
-        if at < 0:
-            return
+        few = count // _MANY
+        if not crowded:
+            left = few
+            at = whole.find(text)
+            while at >= 0 and left:
+                row = bisect_right(starts, at) - 1
+                mask[first + row] = 1
+                at = whole.find(text, starts[row + 1])
+                left -= 1
+            if at < 0:
+                return False
         names = whole[1:].split("\n")
         if text[0] == "\n":
             start = text[1:]
             mask[first : first + count] = bytes([name.startswith(start) for name in names])
         else:
             mask[first : first + count] = bytes([text in name for name in names])
+        return mask.count(1, first, first + count) > few
 
 
 class Search:
@@ -88,8 +92,9 @@ class Search:
     def holding(self, text: str) -> bytearray:
         """A mask of the names that hold ``text``, which is in lower case."""
         mask = bytearray(len(self._chunks) * _CHUNK + len(self._last))
+        crowded = False
         for number, chunk in enumerate(self._parts()):
-            chunk.mark(text, mask, number * _CHUNK)
+            crowded = chunk.mark(text, mask, number * _CHUNK, crowded)
         return mask
 
     def beginning(self, text: str) -> bytearray:
