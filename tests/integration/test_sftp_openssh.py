@@ -31,7 +31,6 @@ from tui_sync.errors import (
     ConnectError,
     ConnectionLost,
     LoginRefused,
-    NotSupported,
     TuiSyncError,
     UnknownHostKey,
     UsageError,
@@ -238,7 +237,7 @@ def test_the_configuration_of_ssh_counts(sshd: Sshd, tmp_path: Path) -> None:
 
 def test_a_server_without_sftp_says_so(require_sshd: None, tmp_path: Path) -> None:
     with Sshd(tmp_path / "sshd", extra_config="ForceCommand /bin/false") as server:
-        assert "SFTP" in refused(endpoint(server), NotSupported)
+        assert "SFTP" in refused(endpoint(server), ConnectError)
 
 
 def test_closing_leaves_no_process_and_no_file(sshd: Sshd, marked: Path) -> None:
