@@ -99,7 +99,8 @@ def test_a_line_cut_every_few_mebibytes_completes_a_large_file(
 ) -> None:
     every = 2 * MIB
     pair = ways(side, lambda _: [Harm("cut", every, direction)])
-    data = random.Random(1).randbytes(size)
+    dice = random.Random(1)
+    data = b"".join(dice.randbytes(MIB) for _ in range(size // MIB))
     (pair.source / "large").write_bytes(data)
     code, records = pair.sync()
     assert code == 0, records
