@@ -225,7 +225,7 @@ class FakeEngine:
         self.now = replace(self.now, active=tuple(file for file in self.now.active if file.path != path))
         return found
 
-    def set_limit(self, *, workers: int | None = None, bandwidth: int | None | str = "keep") -> None:
+    def set_limit(self, *, workers: int | None = None, bandwidth: int | str | None = "keep") -> None:
         if workers is not None:
             self.workers = workers
             self.now = replace(self.now, workers=workers)

@@ -102,8 +102,8 @@ class CompareScreen(FlowScreen):
 
     @property
     def state(self) -> str:
-        """``busy``, ``failed`` or ``ready``."""
-        return next(name for name in ("busy", "failed", "ready") if self.has_class(f"-{name}"))
+        """``busy``, also before the screen is mounted, ``failed`` or ``ready``."""
+        return next((name for name in ("failed", "ready") if self.has_class(f"-{name}")), "busy")
 
     def _set_state(self, state: str) -> None:
         for name in ("busy", "failed", "ready"):
