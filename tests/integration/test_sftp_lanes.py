@@ -12,6 +12,7 @@ from tests.contract.support import MTIME, BatchPrompts, read, store
 from tests.support.sshd import Sshd
 from tui_sync import names
 from tui_sync.connectors.sftp import connector as sftp
+from tui_sync.connectors.sftp import pool
 from tui_sync.connectors.sftp.pool import SessionPool
 from tui_sync.errors import ConnectionLost, StorageError
 
@@ -148,10 +149,18 @@ def test_a_link_in_the_place_of_what_is_staged_is_not_written_through(
     assert outside.read_bytes() == b"precious"
 
 
+@pytest.mark.parametrize("far_s", [0.0, 1000.0], ids=["all at once", "one by one"])
 @pytest.mark.parametrize("transport", ["openssh", "paramiko"])
 def test_few_sessions_are_enough(
-    require_sshd: None, tmp_path: Path, root: Path, data: bytes, transport: str
+    require_sshd: None,
+    tmp_path: Path,
+    root: Path,
+    data: bytes,
+    transport: str,
+    far_s: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(pool, "_FAR_S", far_s)
     with Sshd(tmp_path / "sshd", extra_config="MaxSessions 2\nMaxStartups 2") as server:
         connector = connect(server, root, transport)
         store(connector, "file", data, block=1 << 20)

@@ -267,6 +267,9 @@ class ParamikoTransport:
             reason = printable(str(error.text))
             raise NotSupported(f"the server refuses a further session: {reason}") from None
         except (paramiko.SSHException, OSError, EOFError) as error:
+            # paramiko keeps one answer for all threads: where several are refused at once, some find none.
+            if self.alive and "Unable to open" in str(error):
+                raise NotSupported("the server refuses a further session") from None
             self.close()
             raise ConnectionLost(f"the connection was lost: {_reason(error)}") from None
         stream = ParamikoChannel(channel)
