@@ -316,7 +316,7 @@ async def test_views_show_one_kind_of_rows_at_a_time(make_app: MakeApp) -> None:
         screen = await ready(pilot)
         rows = screen.trees.rows
         await pilot.press("v")
-        assert "Only what is to create" in shown(app)
+        await until(pilot, lambda: "Only what is to create" in shown(app))
         assert path_of(screen) == "media"
         assert [rows.path(row) for row in rows.visible][:2] == ["media", "media/2025"]
         await pilot.press("v", "v")
