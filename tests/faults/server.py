@@ -62,6 +62,7 @@ class LyingServer:
     """Serves ``folder`` as its root. ``asked`` lists all requests, ``connections`` counts logins.
 
     ``shuffle`` answers in any order what arrived together. ``free`` is what it says of its free space.
+    ``path_first``: it takes the requests for symlinks as the draft has them, not as OpenSSH does.
     """
 
     def __init__(
@@ -72,7 +73,9 @@ class LyingServer:
         extensions: tuple[str, ...] = EXTENSIONS,
         shuffle: random.Random | None = None,
         free: int = 1 << 40,
+        path_first: bool = False,
     ) -> None:
+        self.path_first = path_first
         self.folder = folder
         self.lie = lie
         self.extensions = extensions
@@ -191,9 +194,11 @@ class _Channel:
         if not isinstance(request, wire.Extended):
             return type(request).__name__, request.path
         fields = wire.Fields(request.payload)
-        if request.name == wire.FSYNC:
+        if isinstance(request, wire.SymLink):
+            return "SymLink", request.first if self._server.path_first else request.second
+        if request.name in (wire.FSYNC, wire.COPY_DATA):
             return request.name, self._handles.get(fields.string(), ("?", 0))[0]
-        if request.name == wire.POSIX_RENAME:
+        if request.name in (wire.POSIX_RENAME, wire.HARDLINK):
             fields.text()
         return request.name, fields.text() if fields.left else ""
 
@@ -244,6 +249,11 @@ class _Channel:
             case wire.Extended():
                 return self._extended(request)
             case _:
+            case wire.SymLink():
+                text, path = request.first, request.second
+                if self._server.path_first:
+                    text, path = path, text
+                os.symlink(text, self._local(path))
                 return self._by_handle(request)
         return OK
 
@@ -308,6 +318,12 @@ class _Channel:
     def _extended(self, request: wire.Extended) -> wire.Response:
         if request.name == wire.LIMITS:
             return wire.ExtendedReply(LIMITS.encode())
+    def _descriptor(self, handle: bytes) -> int:
+        _, what = self._handles[handle]
+        if not isinstance(what, int):
+            raise ValueError("no file")
+        return what
+
         if request.name not in self._server.extensions:
             return wire.Status(StatusCode.OP_UNSUPPORTED, "Unsupported")
         fields = wire.Fields(request.payload)
@@ -317,6 +333,13 @@ class _Channel:
             case wire.FSYNC:
                 self._handles[fields.string()]
             case wire.STATVFS:
+            case wire.HARDLINK:
+                old, new = self._local(fields.text()), self._local(fields.text())
+                os.link(old, new, follow_symlinks=False)
+            case wire.COPY_DATA:
+                source, offset, length = fields.string(), fields.u64(), fields.u64()
+                data = os.pread(self._descriptor(source), length, offset)
+                os.pwrite(self._descriptor(fields.string()), data, fields.u64())
                 os.stat(self._local(fields.text()))
                 return wire.ExtendedReply(wire.FileSystem(1, self._server.free).encode())
             case wire.LSETSTAT:

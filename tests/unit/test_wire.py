@@ -36,6 +36,8 @@ requests = st.one_of(
     st.builds(wire.MkDir, names, attributes),
     st.builds(wire.FsetStat, blobs, attributes),
     st.builds(wire.Rename, names, names),
+    st.builds(wire.SymLink, names, names),
+    st.builds(wire.hardlink, names, names),
     st.builds(wire.posix_rename, names, names),
     st.builds(wire.fsync, blobs),
     st.builds(wire.statvfs, names),

@@ -72,7 +72,8 @@ class Features:
     ``atomic_replace``: publishing over an existing file has no moment without one. ``lists_mtime``: listings
     show times; otherwise ``stat`` does, at a request each. ``directories``: a directory is there by itself;
     otherwise one may be gone with the last file in it. ``checks_uploads``: the storage compares what it
-    received with a checksum that was sent along, and publishes nothing that differs.
+    received with a checksum that was sent along, and publishes nothing that differs. ``backs_up``: a file can
+    get a second name, or be copied where it lies, while it stays.
     """
 
     mtime_precision_ns: int = 1
@@ -86,6 +87,7 @@ class Features:
     checksums: tuple[str, ...] = ()
     lists_mtime: bool = True
     checks_uploads: bool = False
+    backs_up: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,8 +294,25 @@ class Writer(Protocol):
     def remove_dir(self, path: str) -> None:
         """Remove an empty directory. Raises StorageError where it is not empty."""
 
-    def rename(self, old: str, new: str) -> None:
-        """Rename within the root; raises AlreadyExists rather than replace anything."""
+    def rename(self, old: str, new: str, *, replace: bool = False) -> None:
+        """Rename within the root. Raises AlreadyExists rather than replace anything; with ``replace`` a file
+        or symlink that is there is replaced as ``Upload.publish`` would."""
+
+    def back_up_many(self, pairs: Sequence[tuple[str, str]]) -> list[StorageError | None]:
+        """Of each path and backup: keep what the file or symlink at the path is now as the backup too,
+        appearing there whole or not at all, while the path is never without it.
+
+        A backup outlives whatever is published over its path, or moved there; it may be a second name of the
+        file, and then shows what is written into the file in place. AlreadyExists where the backup's name is
+        taken, NotSupported where the storage can do no such thing; ConnectionLost and TimedOut are raised.
+        """
+
+    def make_link(
+        self, path: str, text: str, *, temporary: str, replace: bool, mtime_ns: int | None
+    ) -> Entry:
+        """Make a symlink with this text, as it is and whatever it leads to, in one step; ``temporary`` is a
+        free name beside it. Without ``replace`` raises AlreadyExists where the name is taken; with it a file
+        or symlink is replaced. Raises NotSupported where ``Features.symlinks`` is not true."""
 
 
 @runtime_checkable

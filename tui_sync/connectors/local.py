@@ -38,6 +38,7 @@ from tui_sync.connectors.openat import (
     as_far_as_possible,
     chmod,
     exists,
+    keep_as,
     listed,
     lstat,
     move,
@@ -317,13 +318,42 @@ class LocalWriter(OneByOneWriter):
         with self._tree.call("remove", path), self._tree.parent(path) as (fd, name):
             os.rmdir(name, dir_fd=fd)
 
-    def rename(self, old: str, new: str) -> None:
+    def rename(self, old: str, new: str, *, replace: bool = False) -> None:
         with (
             self._tree.call("rename", old),
             self._tree.parent(old) as (old_fd, old_name),
             self._tree.parent(new) as (new_fd, new_name),
         ):
-            move(old_name, old_fd, new_name, new_fd)
+            if replace:
+                os.replace(old_name, new_name, src_dir_fd=old_fd, dst_dir_fd=new_fd)
+            else:
+                move(old_name, old_fd, new_name, new_fd)
+
+    def back_up(self, path: str, backup: str) -> None:
+        with (
+            self._tree.call("back up", path),
+            self._tree.parent(path) as (fd, name),
+            self._tree.parent(backup) as (there, new),
+        ):
+            keep_as(name, fd, new, there, self._tree.check_open)
+
+    def make_link(
+        self, path: str, text: str, *, temporary: str, replace: bool, mtime_ns: int | None
+    ) -> Entry:
+        name, stage = _beside(path, temporary)
+        with self._tree.call("make the link", path), self._tree.directory(names.parent(path)) as fd:
+            if not text or "\0" in text:
+                raise StorageError(f"“{names.printable(path)}” cannot be a link to “{names.printable(text)}”")
+            made = stage if replace else name
+            if replace:
+                with suppress(FileNotFoundError):
+                    os.unlink(stage, dir_fd=fd)
+            os.symlink(text, made, dir_fd=fd)
+            self._set_attributes(made, fd, mtime_ns, None)
+            if replace:
+                os.replace(stage, name, src_dir_fd=fd, dst_dir_fd=fd)
+            sync_dir(fd)
+            return lstat(name, fd).at(path)
 
 
 class LocalUpload:

@@ -515,7 +515,47 @@ class MemoryWriter(OneByOneWriter):
                 raise StorageError(f"the folder “{names.printable(path)}” is not empty")
             del there.nodes[path]
 
-    def rename(self, old: str, new: str) -> None:
+    def back_up(self, path: str, backup: str) -> None:
+        there = self._connector
+        there.begin("back_up", path, write=True)
+        names.check_path(path)
+        names.check_path(backup)
+        if not there.features.backs_up:
+            raise NotSupported(f"{there.label} cannot keep a file under a second name")
+        with there.lock:
+            node = there.node(path)
+            there.parent_of(backup)
+            if node.kind is Kind.DIRECTORY:
+                raise StorageError(f"“{names.printable(path)}” is a folder")
+            if backup in there.nodes:
+                raise AlreadyExists(f"“{names.printable(backup)}” already exists")
+            there.nodes[backup] = node
+
+    def make_link(
+        self, path: str, text: str, *, temporary: str, replace: bool, mtime_ns: int | None
+    ) -> Entry:
+        there = self._connector
+        there.begin("make_link", path, write=True)
+        names.check_path(path)
+        names.check_path(temporary)
+        if not there.features.symlinks:
+            raise NotSupported(f"{there.label} has no symbolic links")
+        if not text or "\0" in text:
+            raise StorageError(f"“{names.printable(path)}” cannot be a link to “{names.printable(text)}”")
+        with there.lock:
+            there.parent_of(path)
+            taken = there.nodes.get(path)
+            if taken is not None and not replace:
+                raise AlreadyExists(f"“{names.printable(path)}” already exists")
+            if taken is not None and taken.kind is Kind.DIRECTORY:
+                raise StorageError(f"“{names.printable(path)}” is a folder")
+            if replace:
+                there.nodes.pop(temporary, None)
+            when = there.clock() if mtime_ns is None or not there.features.sets_mtime else mtime_ns
+            there.nodes[path] = Node(Kind.SYMLINK, mtime_ns=there.rounded(when), link_target=text)
+            return there.entry(path)
+
+    def rename(self, old: str, new: str, *, replace: bool = False) -> None:
         there = self._connector
         there.begin("rename", old, write=True)
         names.check_path(old)
@@ -525,8 +565,11 @@ class MemoryWriter(OneByOneWriter):
         with there.lock:
             there.node(old)
             there.parent_of(new)
-            if new in there.nodes:
+            taken = there.nodes.get(new)
+            if taken is not None and not replace:
                 raise AlreadyExists(f"“{names.printable(new)}” already exists")
+            if taken is not None and taken.kind is Kind.DIRECTORY:
+                raise StorageError(f"“{names.printable(new)}” is a folder")
             if new.startswith(f"{old}/"):
                 raise StorageError(f"“{names.printable(old)}” cannot be moved into itself")
             for path in [key for key in there.nodes if key == old or key.startswith(f"{old}/")]:

@@ -12,6 +12,7 @@ from tui_sync.errors import ConnectionLost, StorageError, TimedOut
 from tui_sync.model import Entry
 from tui_sync.names import printable
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -49,6 +50,12 @@ class OneByOneWriter(ABC):
     def upload(
         self, path: str, *, temporary: str, size: int | None, mtime_ns: int | None, mode: int | None
     ) -> Upload: ...
+
+    @abstractmethod
+    def back_up(self, path: str, backup: str) -> None: ...
+
+    def back_up_many(self, pairs: Sequence[tuple[str, str]]) -> list[StorageError | None]:
+        return [_or_error(lambda pair: self.back_up(*pair), pair) for pair in pairs]
 
     def stage_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
         return [_or_error(self._stage, parcel) for parcel in parcels]
@@ -102,7 +109,7 @@ class OneByOneWriter(ABC):
         return entry
 
 
-def _or_error(action: Callable[..., T], argument: object) -> T | StorageError:
+def _or_error(action: Callable[[A], T], argument: A) -> T | StorageError:
     """What the action returns, or the error it raises where that concerns this one file."""
     try:
         return action(argument)

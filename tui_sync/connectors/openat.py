@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat as stat_bits
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from tui_sync.errors import (
     ConnectionLost,
     NoSpace,
     NotFound,
+    NotSupported,
     PermissionDenied,
     StorageError,
     TimedOut,
@@ -42,6 +44,7 @@ _ERRORS: dict[int, tuple[type[StorageError], str]] = {
     errno.ENAMETOOLONG: (StorageError, "the name is too long for this file system"),
     errno.ETIMEDOUT: (TimedOut, "the file system did not answer in time"),
 }
+_COPIED = 1 << 20
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
 
 
@@ -215,6 +218,54 @@ def move(old: str, old_fd: int, new: str, new_fd: int) -> None:
     if exists(new, new_fd):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
     os.rename(old, new, src_dir_fd=old_fd, dst_dir_fd=new_fd)
+
+
+def keep_as(name: str, fd: int, copy: str, copy_fd: int, check: Callable[[], None]) -> None:
+    """Give a file or symlink a second name, or a copy where it cannot have two. Raises OSError, NotSupported
+    where neither is allowed, and what ``check`` raises, which is called now and then."""
+    try:
+        os.link(name, copy, src_dir_fd=fd, dst_dir_fd=copy_fd, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS | {errno.EXDEV}:
+            raise
+    else:
+        return
+    found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+    if stat_bits.S_ISLNK(found.st_mode):
+        os.symlink(os.readlink(name, dir_fd=fd), copy, dir_fd=copy_fd)
+        return
+    if not stat_bits.S_ISREG(found.st_mode):
+        raise NotSupported("neither file nor symbolic link: it cannot be backed up")
+    stage = f"{names.OURS}-{secrets.token_hex(8)}.part"
+    try:
+        source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
+    except PermissionError:
+        raise NotSupported("the file may neither be linked nor read: it cannot be backed up") from None
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        target = os.open(stage, flags, 0o600, dir_fd=copy_fd)
+        try:
+            _copy(source, target, check)
+            move(stage, copy_fd, copy, copy_fd)
+        except BaseException:
+            os.unlink(stage, dir_fd=copy_fd)
+            raise
+        finally:
+            os.close(target)
+    finally:
+        os.close(source)
+
+
+def _copy(source: int, target: int, check: Callable[[], None]) -> None:
+    """Content, time and mode, durable."""
+    while block := os.read(source, _COPIED):
+        check()
+        while block:
+            block = block[os.write(target, block) :]
+    found = os.fstat(source)
+    as_far_as_possible(lambda: os.fchmod(target, found.st_mode & 0o777))
+    as_far_as_possible(lambda: os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns)))
+    os.fsync(target)
 
 
 def chmod(name: str, directory: int, mode: int) -> None:

@@ -354,7 +354,23 @@ class S3Writer:
     def _delete(self, path: str, key: str, **condition: Any) -> None:
         self._store.call("delete_object", "remove", path, Key=key, **condition)
 
-    def rename(self, old: str, new: str) -> None:
+    def back_up_many(self, pairs: Sequence[tuple[str, str]]) -> list[StorageError | None]:
+        """A copy on the server."""
+        return _at_once(self._store, [partial(self._back_up, *pair) for pair in pairs])
+
+    def _back_up(self, path: str, backup: str) -> None:
+        found = self._reader.stat(path)
+        if found.kind is Kind.DIRECTORY:
+            raise StorageError(f"“{printable(path)}” is a folder")
+        self._store.need_folder(parent(backup))
+        self._copy(path, backup, found.mtime_ns, replace=False)
+
+    def make_link(
+        self, path: str, text: str, *, temporary: str, replace: bool, mtime_ns: int | None
+    ) -> Entry:
+        raise NotSupported(f"“{printable(path)}” cannot be a symbolic link: S3 has none")
+
+    def rename(self, old: str, new: str, *, replace: bool = False) -> None:
         """A file alone, by a copy on the server and a delete: both names are there for a moment. What has
         replaced the old one meanwhile stays."""
         found = self._reader.stat(old)
@@ -362,7 +378,7 @@ class S3Writer:
             raise NotSupported(f"“{printable(old)}” is a folder, and S3 cannot rename those")
         self._store.need_folder(parent(new))
         try:
-            self._copy(old, new, found.mtime_ns, replace=False)
+            self._copy(old, new, found.mtime_ns, replace=replace)
         except AlreadyExists:
             # The copy of an earlier attempt that got no further loses nothing.
             if self._reader.stat(new).identity != found.identity:

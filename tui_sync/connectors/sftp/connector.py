@@ -27,10 +27,12 @@ from tui_sync.connectors.base import (
 )
 from tui_sync.connectors.sftp import openssh_transport, packs, paramiko_transport, wire
 from tui_sync.connectors.sftp.download import SftpDownload
+from tui_sync.connectors.sftp.backup import back_up_many
 from tui_sync.connectors.sftp.login import Login, login_of
+from tui_sync.connectors.sftp.links import Links
 from tui_sync.connectors.sftp.pool import SessionPool
 from tui_sync.connectors.sftp.remote import SECOND_NS, Remote, link_text, listed
-from tui_sync.connectors.sftp.rename import rename_new
+from tui_sync.connectors.sftp.rename import rename_new, rename_over
 from tui_sync.connectors.sftp.session import Reply, SftpSession
 from tui_sync.connectors.sftp.upload import SftpUpload
 from tui_sync.errors import (
@@ -107,7 +109,9 @@ class SftpConnector:
             _check_root(session, root)
             self._remote = Remote(pool, root, (login.host, login.port, login.user))
             self._features = Features(
-                mtime_precision_ns=SECOND_NS, atomic_replace=session.offers(wire.POSIX_RENAME)
+                mtime_precision_ns=SECOND_NS,
+                atomic_replace=session.offers(wire.POSIX_RENAME),
+                backs_up=session.offers(wire.HARDLINK) or session.offers(wire.COPY_DATA),
             )
 
     @property
@@ -346,6 +350,7 @@ class SftpWriter:
         temporary: str,
         token: str,
         acknowledged: Sequence[Range],
+        self._links = Links(remote)
         size: int | None,
         mtime_ns: int | None,
         mode: int | None,
@@ -405,4 +410,15 @@ class SftpWriter:
 
     def rename(self, old: str, new: str) -> None:
         with self._remote.pool.session() as session:
-            rename_new(self._remote, session, old, new)
+            (rename_over if replace else rename_new)(self._remote, session, old, new)
+
+    def back_up_many(self, pairs: Sequence[tuple[str, str]]) -> list[StorageError | None]:
+        return back_up_many(self._remote, self._links, pairs)
+
+    def make_link(
+        self, path: str, text: str, *, temporary: str, replace: bool, mtime_ns: int | None
+    ) -> Entry:
+        with self._remote.pool.session() as session:
+            return self._links.make(
+                session, path, text, temporary=temporary, replace=replace, mtime_ns=mtime_ns
+            )

@@ -29,6 +29,7 @@ FSYNC = "fsync@openssh.com"
 STATVFS = "statvfs@openssh.com"
 LSETSTAT = "lsetstat@openssh.com"
 COPY_DATA = "copy-data"
+HARDLINK = "hardlink@openssh.com"
 
 _INIT, _VERSION = 1, 2
 _U32 = struct.Struct(">I")
@@ -360,6 +361,23 @@ class Rename:
 
 
 @dataclass(frozen=True, slots=True)
+class SymLink:
+    """Section 6.10, which has the new link's path first. OpenSSH and all that took after it have it second
+    (its PROTOCOL file, section 4.1): whoever sends this has to know which server it is for."""
+
+    TYPE: ClassVar[int] = 20
+    first: str
+    second: str
+
+    def body(self) -> bytes:
+        return text(self.first) + text(self.second)
+
+    @classmethod
+    def decode(cls, fields: Fields) -> Self:
+        return cls(fields.text(), fields.text())
+
+
+@dataclass(frozen=True, slots=True)
 class Extended:
     """Section 8: ``payload`` is what follows the extension's name."""
 
@@ -378,6 +396,11 @@ class Extended:
 def posix_rename(old: str, new: str) -> Extended:
     """Rename that replaces ``new`` in one step."""
     return Extended(POSIX_RENAME, text(old) + text(new))
+
+
+def hardlink(old: str, new: str) -> Extended:
+    """A second name ``new`` for the file ``old``; fails where it is taken."""
+    return Extended(HARDLINK, text(old) + text(new))
 
 
 def fsync(handle: bytes) -> Extended:
@@ -420,6 +443,7 @@ Request: TypeAlias = (
     | Stat
     | Rename
     | ReadLink
+    | SymLink
     | Extended
 )
 _REQUESTS: dict[int, type[Request]] = {kind.TYPE: kind for kind in Request.__args__}
