@@ -408,7 +408,7 @@ class SftpWriter:
                     raise
                 raise StorageError(f"cannot remove the folder “{printable(full)}”: is it empty?") from None
 
-    def rename(self, old: str, new: str) -> None:
+    def rename(self, old: str, new: str, *, replace: bool = False) -> None:
         with self._remote.pool.session() as session:
             (rename_over if replace else rename_new)(self._remote, session, old, new)
 
