@@ -25,11 +25,11 @@ from tui_sync.tui.screens.base import FlowScreen
 from tui_sync.tui.screens.profiles import ProfilesScreen
 from tui_sync.tui.widgets.bars import RunBar
 from tui_sync.tui.widgets.meters import share
-from tui_sync.tui.work import SessionFactory, Work
 
 if TYPE_CHECKING:
     from tui_sync.profiles import Profile
     from tui_sync.session import Session
+    from tui_sync.tui.work import SessionFactory, Work
 
 _LAST_WAIT_S = 6.0
 _WATCH_S = 0.5
@@ -139,6 +139,8 @@ class TuiSyncApp(App[int]):
 
     def new_work(self, profile: Profile) -> Work:
         """A pair to work on; ``retire`` gives it back."""
+        from tui_sync.tui.work import Work
+
         prompts = AppPrompts(self)
 
         def session() -> Session:

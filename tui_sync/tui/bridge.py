@@ -9,15 +9,17 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from textual.message import Message
 from textual.message_pump import MessagePump
 
-from tui_sync.connectors.base import HostKey
 from tui_sync.errors import TuiSyncError
 from tui_sync.names import printable
 from tui_sync.tui.messages import Asked, Finished
+
+if TYPE_CHECKING:
+    from tui_sync.connectors.base import HostKey
 
 T = TypeVar("T")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
@@ -13,6 +12,7 @@ from textual.binding import BindingType
 from tui_sync.model import Summary
 from tui_sync.tui import actions, text
 from tui_sync.tui.bridge import run_in_thread
+from tui_sync.tui.runs import open_existing, outcome_words
 from tui_sync.tui.screens.base import FlowScreen
 from tui_sync.tui.screens.report import PastReport
 from tui_sync.tui.widgets.bars import TopBar
@@ -22,19 +22,6 @@ from tui_sync.tui.widgets.panels import TroublePanel
 if TYPE_CHECKING:
     from tui_sync.ledger import Ledger, RunRecord
     from tui_sync.profiles import Profile
-
-_WORDS = {"ok": "done", "partial": "partly", "drifted": "drifted", "interrupted": "stopped", "error": "error"}
-
-
-def outcome_words(summary: Summary | None) -> tuple[str, str, str]:
-    """How a run ended as (glyph, word, tone)."""
-    if summary is None:
-        return "!", "interrupted", "run--warn"
-    if summary.status == "ok":
-        return "✓", "done", "run--good"
-    tone = "run--bad" if summary.status in ("partial", "error") else "run--warn"
-    return "!", _WORDS.get(summary.status, summary.status), tone
-
 
 class RunList(LineList):
     """One line per run, newest first."""
@@ -135,14 +122,3 @@ class HistoryScreen(FlowScreen):
 
     def on_line_list_chosen(self, event: LineList.Chosen) -> None:
         self.action_do("open")
-
-
-def open_existing(profile: Profile, state_dir: Path | None) -> Ledger | None:
-    """The ledger of a pair that has one; None where there never was a run."""
-    from tui_sync.ledger.store import open_ledger, pair_ledgers
-
-    if not any(path.stem == profile.pair_id for path in pair_ledgers(state_dir)):
-        return None
-    return open_ledger(
-        profile.pair_id, source=profile.source.url, target=profile.target.url, state_dir=state_dir
-    )

@@ -17,16 +17,15 @@ from tui_sync.names import printable
 from tui_sync.tui import actions, text
 from tui_sync.tui.bridge import run_in_thread
 from tui_sync.tui.screens.base import FlowScreen
-from tui_sync.tui.screens.form import Draft, ProfileForm
-from tui_sync.tui.screens.history import HistoryScreen, open_existing, outcome_words
+from tui_sync.tui.runs import open_existing, outcome_words
 from tui_sync.tui.widgets.bars import ARROW
-from tui_sync.tui.widgets.lines import Line, LineList, Painted
-from tui_sync.tui.widgets.panels import centred
+from tui_sync.tui.widgets.lines import Line, LineList, Painted, centred
 
 if TYPE_CHECKING:
     from tui_sync.ledger import RunRecord
     from tui_sync.profiles import Available
     from tui_sync.profiles.imports import Found
+    from tui_sync.tui.screens.form import Draft
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +181,8 @@ class ProfilesScreen(FlowScreen):
         self.query_one(ProfileList).focus()
 
     def on_screen_resume(self) -> None:
-        self.read()
+        # Reading profiles loads a good deal: first something to look at.
+        self.call_after_refresh(self.read)
 
     def read(self) -> None:
         """List the profiles and their last runs, on a thread."""
@@ -244,6 +244,8 @@ class ProfilesScreen(FlowScreen):
         self.ours.open_profile(card.found.profile)
 
     def do_history(self) -> None:
+        from tui_sync.tui.screens.history import HistoryScreen
+
         card = self.query_one(ProfileList).card
         assert card is not None
         assert card.found.profile is not None
@@ -265,9 +267,13 @@ class ProfilesScreen(FlowScreen):
         self.app.push_screen(QuickDialog(), answered)
 
     def do_new(self) -> None:
+        from tui_sync.tui.screens.form import Draft
+
         self._open_form(Draft())
 
     def do_edit(self) -> None:
+        from tui_sync.tui.screens.form import Draft
+
         card = self.query_one(ProfileList).card
         assert card is not None
         path = card.found.path
@@ -280,10 +286,12 @@ class ProfilesScreen(FlowScreen):
 
     def _open_form(self, draft: Draft) -> None:
         from tui_sync import profiles
+        from tui_sync.tui.screens.form import ProfileForm
 
         self.app.push_screen(ProfileForm(self.ours.profiles_folder or profiles.folder(), draft))
 
     def do_imports(self) -> None:
+        from tui_sync.tui.screens.form import Draft
         from tui_sync.tui.screens.imports import ImportScreen
 
         def chosen(place: tuple[str, Found] | None) -> None:

@@ -82,6 +82,14 @@ class Painted(Inked, Widget):
     _canvas: tuple[Size, list[Strip]] | None = None
 
 
+def centred(lines: list[Line], width: int, height: int, widget: Painted) -> list[Line]:
+    """A block of lines in the middle of a panel, its left edge straight."""
+    block = max(sum(cell_len(segment.text) for segment in line) for line in lines)
+    left = Segment(" " * max(0, (width - block) // 2), widget.ink())
+    top = max(0, (height - len(lines)) * 2 // 5)
+    return [[] for _ in range(top)] + [[left, *line] for line in lines]
+
+
 class LineList(Inked, ScrollView, can_focus=True):
     """Rows of one height with a cursor on one. Subclasses say how many rows there are and draw one."""
 

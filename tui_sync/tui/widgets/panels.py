@@ -11,7 +11,7 @@ from tui_sync.model import Totals
 from tui_sync.names import printable
 from tui_sync.tui import text
 from tui_sync.tui.rows import Rows
-from tui_sync.tui.widgets.lines import Line, Painted
+from tui_sync.tui.widgets.lines import Line, Painted, centred
 from tui_sync.tui.widgets.tree import TONES
 
 _SPIN = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -196,11 +196,3 @@ class TroublePanel(Painted):
             for key, words in self._ways
         ]
         return centred(lines, width, height, self)
-
-
-def centred(lines: list[Line], width: int, height: int, widget: Painted) -> list[Line]:
-    """A block of lines in the middle of a panel, its left edge straight."""
-    block = max(sum(cell_len(segment.text) for segment in line) for line in lines)
-    left = Segment(" " * max(0, (width - block) // 2), widget.ink())
-    top = max(0, (height - len(lines)) * 2 // 5)
-    return [[] for _ in range(top)] + [[left, *line] for line in lines]

@@ -138,7 +138,7 @@ class PlanSummary(Painted):
 
 
 class RunSummary(Painted):
-    """How a run ended, in up to eight lines."""
+    """How a run ended, in up to nine lines."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *TONES.values(),
@@ -192,6 +192,9 @@ class RunSummary(Painted):
         reached = REACHED_WORDS.get(summary.verified, summary.verified.value)
         verified = f"{summary.verified.value}: {reached}" if wrote else "no file was written"
         lines.append(self._fact("Verified", verified, width))
+        if summary.requests:
+            sent = sorted(summary.requests.items(), key=lambda one: (-one[1], one[0]))
+            lines.append(self._fact("To S3", ", ".join(f"{name} {number:,}" for name, number in sent), width))
         lines.append(self._fact("Receipt", self._receipt, width))
         return lines
 
