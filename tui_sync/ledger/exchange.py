@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import islice
@@ -23,7 +23,7 @@ from tui_sync import names
 from tui_sync.errors import TuiSyncError, UnsafeName, UsageError
 from tui_sync.ledger import rows
 from tui_sync.ledger.store import Ledger
-from tui_sync.model import Action, ChangeKind, Entry, Item, Kind, Plan, SyncOptions
+from tui_sync.model import Action, ChangeKind, Entry, Item, Kind, Plan, SyncOptions, Totals
 from tui_sync.names import printable
 
 FORMAT = "tui-sync plan"
@@ -39,6 +39,23 @@ def export_plan(ledger: Ledger, plan: Plan, pair_id: str, file: Path) -> None:
     What is equal or excluded is left out. An earlier file is replaced in one step. Raises UsageError where
     the file cannot be written.
     """
+    items = (
+        item
+        for item in ledger.items(plan.plan_id)
+        if item.kind not in (ChangeKind.EQUAL, ChangeKind.EXCLUDED)
+    )
+    _replace(file, _lines(replace(plan, totals=ledger.totals(plan.plan_id)), pair_id, items))
+
+
+def export_part(plan: Plan, pair_id: str, items: Iterable[Item], file: Path) -> None:
+    """Write a plan of its own that holds some items of ``plan``, under their own ``seq``, to ``file``.
+
+    Its totals count these items alone, once it has been imported. Raises as ``export_plan`` does.
+    """
+    _replace(file, _lines(replace(plan, totals=Totals()), pair_id, items))
+
+
+def _lines(plan: Plan, pair_id: str, items: Iterable[Item]) -> Iterator[bytes]:
     head = {
         "format": FORMAT,
         "version": VERSION,
@@ -47,17 +64,12 @@ def export_plan(ledger: Ledger, plan: Plan, pair_id: str, file: Path) -> None:
         "target": plan.target,
         "created_ns": plan.created_ns,
         "options": asdict(plan.options),
-        "totals": asdict(ledger.totals(plan.plan_id)),
+        "totals": asdict(plan.totals),
         "guards": [asdict(guard) for guard in plan.guards],
     }
-
-    def lines() -> Iterator[bytes]:
-        yield _line(head)
-        for item in ledger.items(plan.plan_id):
-            if item.kind not in (ChangeKind.EQUAL, ChangeKind.EXCLUDED):
-                yield _line(_item_to_json(item))
-
-    _replace(file, lines())
+    yield _line(head)
+    for item in items:
+        yield _line(_item_to_json(item))
 
 
 def import_plan(ledger: Ledger, pair_id: str, file: Path, check: Callable[[], None] = lambda: None) -> Plan:

@@ -13,7 +13,7 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -71,15 +71,23 @@ def pair_ledgers(state_dir: Path | None = None) -> list[Path]:
     return []
 
 
-def open_ledger(pair_id: str, *, source: str, target: str, state_dir: Path | None = None) -> Ledger:
+def ledger_path(pair_id: str, state_dir: Path | None = None) -> Path:
+    """Where the ledger of a pair is, or would be."""
+    return _ledger_dir(state_dir) / f"{pair_id}.sqlite"
+
+
+def open_ledger(
+    pair_id: str, *, source: str, target: str, state_dir: Path | None = None, tag: str | None = None
+) -> Ledger:
     """Open the ledger of a pair, and make it if it is not there.
 
-    ``pair_id`` is a file name without suffix; ``source`` and ``target`` are URLs without secrets. Raises
-    LedgerError, with what to do, for a file that cannot be written, is damaged or is of a later version.
+    ``pair_id`` is a file name without suffix; ``source`` and ``target`` are URLs without secrets. ``tag`` is
+    for a new file that has a part in the work of another ledger: that one's. Raises LedgerError, with what to
+    do, for a file that cannot be written, is damaged or is of a later version.
     """
-    path = _ledger_dir(state_dir) / f"{pair_id}.sqlite"
+    path = ledger_path(pair_id, state_dir)
     schema.create_file(path)
-    return Ledger(path, source=source, target=target)
+    return Ledger(path, source=source, target=target, tag=tag)
 
 
 def _ledger_dir(state_dir: Path | None) -> Path:
@@ -92,10 +100,10 @@ class Ledger:
     ``source`` and ``target`` are the URLs of the pair, as they were at creation.
     """
 
-    def __init__(self, path: Path, *, source: str, target: str) -> None:
+    def __init__(self, path: Path, *, source: str, target: str, tag: str | None = None) -> None:
         self.path = path
         meta = {
-            "tag": secrets.token_hex(4).encode("ascii"),
+            "tag": (tag or secrets.token_hex(4)).encode("ascii"),
             "source": rows.text_to_blob(source),
             "target": rows.text_to_blob(target),
         }
@@ -512,6 +520,13 @@ class Ledger:
     def drop_partial(self, path: str) -> None:
         with self._transaction() as db:
             db.execute("DELETE FROM partials WHERE path = ?", (rows.text_to_blob(path),))
+
+    def save_copy(self, file: Path) -> None:
+        """Write the ledger as it is at this moment to a new file, also while a run goes on."""
+        with self._reading() as db, closing(sqlite3.connect(file)) as copy:
+            db.backup(copy)
+            # The copy is one file, whatever else the ledger itself is made of.
+            copy.execute("PRAGMA journal_mode = DELETE")
 
     def close(self) -> None:
         """Close all connections, once calls under way have ended. May be called twice."""

@@ -69,6 +69,15 @@ def compare(
     return (pair if isinstance(pair, Change) else judge.files(*pair) for pair in pairs)
 
 
+def equal(
+    source: Entry, target: Entry, *, by: CompareBy, precision_ns: int, sizes_comparable: bool = True
+) -> bool:
+    """Whether ``compare`` takes two files for equal by what their entries say; not by checksum, which they do
+    not say."""
+    judge = _Judge(by, max(1, precision_ns), lambda _path: None, sizes_comparable)
+    return judge.files(source, target, target.path).kind is ChangeKind.EQUAL
+
+
 @dataclass(frozen=True, slots=True)
 class _Pair:
     """One path with what each side has there."""

@@ -31,9 +31,13 @@ class FolderUnfinished(TuiSyncError):
 
 
 class Folders:
-    """All folders of a run; safe for many threads."""
+    """All folders of a run; safe for many threads. ``again``: what is there already may have been made by an
+    earlier attempt at the same plan."""
 
-    def __init__(self, ledger: Ledger, target: Reader, writer: Writer, retry: Retry) -> None:
+    def __init__(
+        self, ledger: Ledger, target: Reader, writer: Writer, retry: Retry, *, again: bool = False
+    ) -> None:
+        self._again = again
         self._ledger = ledger
         self._target = target
         self._writer = writer
@@ -50,7 +54,7 @@ class Folders:
         source = item.source
         mode = source.mode if source is not None else None
         with self._lock:
-            again = item.path in self._tried
+            again = self._again or item.path in self._tried
             self._tried.add(item.path)
         try:
             self._writer.make_dir(item.path, mode=None if mode is None else mode | _OWNER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Iterable
 
 from tui_sync import names
 from tui_sync.errors import TuiSyncError
@@ -13,9 +14,12 @@ _COPIES = (Action.CREATE, Action.UPDATE)
 
 
 class Receipt:
-    """Counts outcomes; safe for many threads. Memory: the folders in which something did not go through."""
+    """Counts outcomes; safe for many threads. Memory: the folders in which something did not go through.
 
-    def __init__(self, wanted: Verify) -> None:
+    ``unmade`` and ``uncopied`` are what other parts of the same run did not get done.
+    """
+
+    def __init__(self, wanted: Verify, *, unmade: Iterable[str] = (), uncopied: str | None = None) -> None:
         self._lock = threading.Lock()
         self._wanted = wanted
         self._weakest: Verify | None = None
@@ -23,9 +27,9 @@ class Receipt:
         self._ended: Counter[Status] = Counter()
         self._skipped = 0
         self._bytes = 0
-        self._uncopied: str | None = None
+        self._uncopied = uncopied
         self._kept: set[str] = set()
-        self._unmade: set[str] = set()
+        self._unmade = set(unmade)
 
     def add(self, outcome: Outcome) -> None:
         item = outcome.item
