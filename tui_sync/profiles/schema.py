@@ -232,11 +232,25 @@ def read(raw: Mapping[str, object], *, file: str, base: Path) -> tuple[Endpoint,
             urls.check_apart(source_at, target_at)
     except ValueError as error:
         raise ProfileError(f"{file}: {error}") from None
+    return source, target, _options(model.sync, file)
+
+
+def read_options(raw: Mapping[str, object], *, where: str) -> SyncOptions:
+    """The options of a ``[sync]`` section alone. ``where`` begins every message. Raises ProfileError."""
     try:
-        Filters(model.sync.include, model.sync.exclude)
+        model = _Sync.model_validate(raw)
+    except ValidationError as error:
+        found = [ErrorDetails(**{**one, "loc": ("sync", *one["loc"])}) for one in error.errors()]
+        raise ProfileError(f"{where}: {_sentence(found)}") from None
+    return _options(model, where)
+
+
+def _options(model: _Sync, file: str) -> SyncOptions:
+    try:
+        Filters(model.include, model.exclude)
     except UsageError as error:
         raise ProfileError(f"{file}: in [sync], {error}") from None
-    return source, target, SyncOptions(**{key: getattr(model.sync, key) for key in _Sync.model_fields})
+    return SyncOptions(**{key: getattr(model, key) for key in _Sync.model_fields})
 
 
 def _endpoint(side: _Side, name: str, file: str, base: Path) -> tuple[Endpoint, urls.Location]:
