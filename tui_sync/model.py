@@ -6,6 +6,7 @@ undecodable bytes are surrogate escapes (PEP 383). The root of a tree has the pa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -397,7 +398,7 @@ class Summary:
     ``status`` and ``exit_code`` go together: ok 0, partial 23 (items failed, were held back, or are
     conflicts), drifted 24, refused 25, interrupted 130, error any other. ``skipped`` counts drifted, vanished
     and held items, and files that a person skipped while they were copied; ``verified`` is the weakest level
-    among the files copied.
+    among the files copied. ``requests`` counts what was sent to S3 from planning on, by the operation's name.
     """
 
     status: str = "ok"
@@ -413,6 +414,7 @@ class Summary:
     bytes: int = 0
     elapsed_s: float = 0.0
     verified: Verify = Verify.NONE
+    requests: Mapping[str, int] = field(default_factory=dict)
 
     def with_status(self, status: str, exit_code: int) -> Summary:
         return replace(self, status=status, exit_code=exit_code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -13,6 +14,7 @@ from tui_sync.cancel import CancelToken
 from tui_sync.connectors import registry
 from tui_sync.connectors.apart import check_apart
 from tui_sync.connectors.base import Connector, Endpoint, Features, Prompts, Reader
+from tui_sync.connectors.counted import CountsRequests
 from tui_sync.connectors.digest import digest
 from tui_sync.errors import ConnectError, ConnectionLost, GuardRefused, NotFound, TimedOut, TuiSyncError
 from tui_sync.ledger import open_ledger
@@ -60,6 +62,7 @@ class Session:
         self._lock = threading.Lock()
         self._connectors: dict[str, Connector] = {}
         self._engine: Engine | None = None
+        self._sent_before: Counter[str] = Counter()
 
     def connect(self) -> None:
         """Connect what is not connected, both sides at once. Raises the first side's ConnectError, NotFound,
@@ -119,6 +122,20 @@ class Session:
             raise RuntimeError(f"the {side} is not connected")
         return connector
 
+    def requests(self) -> Counter[str]:
+        """What was sent since the plan was begun to places where each request costs, by the operation's name;
+        empty where neither side is one."""
+        return self._sent() - self._sent_before
+
+    def _sent(self) -> Counter[str]:
+        with self._lock:
+            connectors = list(self._connectors.values())
+        sent: Counter[str] = Counter()
+        for connector in connectors:
+            if isinstance(connector, CountsRequests):
+                sent += connector.requests
+        return sent
+
     def not_done(self) -> frozenset[str]:
         """The paths that the newest run tried or held back without getting them done. Raises NotFound where
         the pair has no run."""
@@ -143,6 +160,7 @@ class Session:
         With ``only`` the plan holds no other paths than these and the folders they need; guards still see
         the whole. ``watch`` is called with the items as they come, some at a time.
         """
+        self._sent_before = self._sent()
         self.connect()
         self.progress = PlanProgress()
         self.progress.phase = "scanning"
@@ -289,6 +307,7 @@ class Session:
         UsageError for a file that is no whole, unchanged plan of this pair.
         """
         plan = import_plan(self.ledger, self.profile.pair_id, file, self._cancel.check)
+        self._sent_before = self._sent()
         self.connect()
         source, target = self._connector("source"), self._connector("target")
         self._retry.call(lambda: check_apart(source, target), self._cancel)
@@ -317,6 +336,7 @@ class Session:
                 retry=self._retry,
                 leftovers=self.progress.target.leftovers,
                 at_end=held.close,
+                requests=self.requests,
             )
         except BaseException:
             held.close()

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from tests.bench.wan import Wan
 from tests.support.sshd import Sshd, sshd_missing
@@ -172,8 +173,17 @@ def run(command: Sequence[str], home: Path) -> Took:
 Check = Callable[[], None]
 
 
+class Resettable(Protocol):
+    """A pair that can be put back to its beginning. ``home`` in its ``base`` is the program's home."""
+
+    @property
+    def base(self) -> Path: ...
+
+    def reset(self, *, keep_target: bool = False) -> None: ...
+
+
 def compare(
-    pair: Pair,
+    pair: Resettable,
     ways: dict[str, list[str]],
     *,
     runs: int,
@@ -217,11 +227,15 @@ def best_of(took: dict[str, list[Took]], names: Sequence[str]) -> str:
 
 
 def same_files(pair: Pair) -> Check:
+    return same_folders(pair.source.folder, pair.target.folder)
+
+
+def same_folders(one: Path, other: Path) -> Check:
     """A check that both folders hold the same, by an independent judge."""
 
     def check() -> None:
         ran = subprocess.run(
-            ["diff", "-rq", str(pair.source.folder), str(pair.target.folder)],
+            ["diff", "-rq", str(one), str(other)],
             capture_output=True,
             text=True,
             check=False,

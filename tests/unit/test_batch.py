@@ -127,6 +127,9 @@ class FakeSession:
     def _items(self, _plan: int, *, actions: Collection[Action] | None = None) -> Iterator[Item]:
         return iter([one for one in self.items if actions is None or one.action in actions])
 
+    def requests(self) -> dict[str, int]:
+        return {}
+
     def make_plan(self) -> Plan:
         if self.block:
             if not self.cancelled.wait(20):
@@ -202,6 +205,16 @@ def test_a_dry_run_prints_every_item_and_starts_nothing(fake: Any) -> None:
         "1 conflict, 4 unchanged; nothing was written",
     ]
     assert made.made[0].closed
+
+
+def test_requests_to_s3_are_told_the_most_frequent_first() -> None:
+    told: list[str] = []
+    summary = Summary(requests={"ListObjectsV2": 2, "PutObject": 1_000})
+    plan = Plan(1, 0, "s3://a/", "/b", SyncOptions(), Totals(), ())
+    TextOutput(told.append).summary(summary, plan, dry_run=False)
+    assert told[0].endswith("; 1,002 requests to S3: PutObject 1,000, ListObjectsV2 2\n")
+    JsonOutput(told.append).summary(summary, plan, dry_run=False)
+    assert json.loads(told[1])["requests"] == summary.requests
 
 
 def test_a_run_prints_items_as_they_end_and_the_summary_last(fake: Any) -> None:

@@ -7,7 +7,7 @@ that are not UTF-8: then ``path`` is its printable form and ``path_b64`` the byt
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import humanize
@@ -71,7 +71,8 @@ class TextOutput:
 
     def summary(self, summary: Summary, plan: Plan, *, dry_run: bool) -> None:
         if dry_run:
-            self._write(f"plan: {totals_text(plan.totals)}; nothing was written")
+            asked = f"; {requests_text(summary.requests)}" if summary.requests else ""
+            self._write(f"plan: {totals_text(plan.totals)}; nothing was written{asked}")
         elif summary.status == "refused":
             self._write(f"refused: {totals_text(plan.totals)}; nothing was written")
         elif not self._quiet or summary.exit_code:
@@ -156,6 +157,7 @@ class JsonOutput:
             directories=summary.directories,
             conflicts=summary.conflicts,
             dry_run=dry_run,
+            requests=dict(summary.requests),
         )
 
     def _write(self, event: str, **values: Any) -> None:
@@ -226,7 +228,15 @@ def summary_text(summary: Summary) -> str:
     ]
     counts = ", ".join(part for part in parts if part)
     moved = f"{size_text(summary.bytes)} in {summary.elapsed_s:.1f} s{speed}"
-    return f"{counts}; {moved}; verified: {summary.verified.value}"
+    asked = f"; {requests_text(summary.requests)}" if summary.requests else ""
+    return f"{counts}; {moved}; verified: {summary.verified.value}{asked}"
+
+
+def requests_text(requests: Mapping[str, int]) -> str:
+    """``1,012 requests to S3: PutObject 1,000, ListObjectsV2 12``: the most frequent first."""
+    ranked = sorted(requests.items(), key=lambda one: (-one[1], one[0]))
+    kinds = ", ".join(f"{name} {number:,}" for name, number in ranked)
+    return f"{_count(sum(requests.values()), 'request', 'requests')} to S3: {kinds}"
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -129,7 +129,7 @@ class _Batch:
             # There is a plan: whoever reads the records is owed a summary as the last one.
             self._tell(error)
             status = "interrupted" if isinstance(error, Cancelled) else "error"
-            summary = _nothing_done(plan).with_status(status, error.exit_code)
+            summary = self._nothing_done(plan).with_status(status, error.exit_code)
         self._display.close()
         self._output.summary(summary, plan, dry_run=self._dry_run)
         self._out.flush()
@@ -150,12 +150,20 @@ class _Batch:
             else:
                 self._display.narrate(f"note: {guard.message}")
         if plan.refused:
-            return _nothing_done(plan).with_status("refused", GuardRefused.exit_code)
+            return self._nothing_done(plan).with_status("refused", GuardRefused.exit_code)
         if self._made_of.save_plan is not None:
             self._display.narrate(f"plan saved to {printable(str(self._made_of.save_plan))}")
         if self._dry_run:
-            return _nothing_done(plan)
+            return self._nothing_done(plan)
         return self._run(plan)
+
+    def _nothing_done(self, plan: Plan) -> Summary:
+        return Summary(
+            unchanged=plan.totals.unchanged,
+            conflicts=plan.totals.conflicts,
+            verified=Verify.NONE,
+            requests=dict(self._session.requests()),
+        )
 
     def _shown_items(self, plan: Plan) -> Iterator[Item]:
         if self._dry_run:
@@ -256,12 +264,3 @@ class _Ended:
     def take(self) -> list[Outcome]:
         """All that has come, without waiting."""
         return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
-
-
-def _nothing_done(plan: Plan) -> Summary:
-    return replace(
-        Summary(),
-        unchanged=plan.totals.unchanged,
-        conflicts=plan.totals.conflicts,
-        verified=Verify.NONE,
-    )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 
@@ -87,6 +88,7 @@ class Engine:
         retry: Retry | None = None,
         leftovers: Sequence[str] = (),
         at_end: Callable[[], None] | None = None,
+        requests: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         options = plan.options
         self._source = source
@@ -95,6 +97,7 @@ class Engine:
         self._plan = plan
         self._retry = retry or Retry()
         self._at_end = at_end
+        self._requests = requests
         self._reader = target.reader()
         self._writer = target.writer()
         self._cancel = CancelToken()
@@ -261,6 +264,7 @@ class Engine:
         summary = self._receipt.summary(
             self._plan, elapsed_s=self._progress.elapsed_s, stopped=self._stopped(), fatal=self._fatal
         )
+        summary = replace(summary, requests=dict(self._requests()))
         try:
             self._ledger.finish_run(self.run_id, summary)
         except TuiSyncError as error:
