@@ -337,6 +337,7 @@ class SftpWriter:
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
+        self._links = Links(remote)
 
     def upload(
         self, path: str, *, temporary: str, size: int | None, mtime_ns: int | None, mode: int | None
@@ -350,7 +351,6 @@ class SftpWriter:
         temporary: str,
         token: str,
         acknowledged: Sequence[Range],
-        self._links = Links(remote)
         size: int | None,
         mtime_ns: int | None,
         mode: int | None,
