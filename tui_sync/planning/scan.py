@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeAlias, TypeGuard
 
 from tui_sync import names
 from tui_sync.cancel import CancelToken
@@ -83,22 +84,29 @@ def scan(
 
 
 class _Folder:
-    """A directory on its way through the scan. Ordered by where the walk comes to it."""
+    """A directory on its way through the scan. Ordered by where the walk comes to it.
 
-    __slots__ = ("children", "complete", "done", "error", "failure", "key", "path", "scanned")
+    ``children`` are in reverse order: the walk takes them off the end, so that what it has passed is freed.
+    """
+
+    __slots__ = ("children", "complete", "done", "entries", "error", "failure", "key", "path", "scanned")
 
     def __init__(self, path: str, key: tuple[str, ...], scanned: Scanned | None) -> None:
         self.path = path
         self.key = key
         self.scanned = scanned
-        self.children: list[Scanned | _Folder] = []
+        self.children: list[_Child] = []
         self.complete = True
         self.error = ""
         self.failure: BaseException | None = None
         self.done = False
+        self.entries = 0
 
     def __lt__(self, other: _Folder) -> bool:
         return self.key < other.key
+
+
+_Child: TypeAlias = Listed | Scanned | _Folder
 
 
 class _Walk:
@@ -141,11 +149,17 @@ class _Walk:
         self._await(root)
         if not root.complete:
             yield Scanned("", Entry("", Kind.DIRECTORY), complete=False)
-        stack = [iter(root.children)]
+        stack = [root]
         while stack:
-            child = next(stack[-1], None)
-            if child is None:
+            folder = stack[-1]
+            if not folder.children:
                 stack.pop()
+                continue
+            child = folder.children.pop()
+            if isinstance(child, Listed):
+                entry = child.at(f"{folder.path}/{child.name}" if folder.path else child.name)
+                excluded = self._filters.excludes(entry.path, directory=False)
+                yield Scanned(entry.path, entry, excluded)
             elif isinstance(child, Scanned):
                 yield child
             else:
@@ -153,9 +167,7 @@ class _Walk:
                 assert child.scanned is not None
                 entry = child.scanned.entry
                 yield Scanned(child.path, entry, error=child.error, complete=child.complete)
-                # The parent's list keeps the folder; its children are freed when the walk has passed them.
-                stack.append(iter(child.children))
-                child.children = []
+                stack.append(child)
 
     def stop(self) -> None:
         """Let the threads end after the call they are in; a blocked one ends by its connector's close."""
@@ -174,7 +186,7 @@ class _Walk:
                 self._listed.wait(_TICK_S)
             self._awaited = None
             self._ahead_directories -= 1
-            self._ahead_entries -= len(folder.children)
+            self._ahead_entries -= folder.entries
             if self._idle and self._waiting:
                 self._work_ready.notify_all()
         self._cancel.check()
@@ -221,11 +233,12 @@ class _Walk:
 
     def _done(self, folder: _Folder) -> None:
         refused = sum(isinstance(child, Scanned) and bool(child.error) for child in folder.children)
+        folder.entries = len(folder.children)
         with self._lock:
             self._counters.directories += 1
-            self._counters.entries += len(folder.children)
+            self._counters.entries += folder.entries
             self._counters.errors += refused + bool(folder.error)
-            self._ahead_entries += len(folder.children)
+            self._ahead_entries += folder.entries
             folder.done = True
             if not self._stopped:
                 self._schedule([child for child in folder.children if isinstance(child, _Folder)])
@@ -233,8 +246,12 @@ class _Walk:
                 self._listed.notify()
 
     def _sort(self, folder: _Folder, listed: Sequence[Listed]) -> None:
-        """Check, filter and order the children of one directory."""
-        found: dict[str, Scanned] = {}
+        """Check and order the children of one directory.
+
+        What is neither a directory nor renamed stays as it was listed until the walk comes to it: of a
+        directory of a million files that is much less to hold.
+        """
+        found: dict[str, Listed | Scanned] = {}
         refused: list[tuple[Listed, str]] = []
         prefix = f"{folder.path}/" if folder.path else ""
         for child in listed:
@@ -242,30 +259,35 @@ class _Walk:
                 self._note_leftover(folder, prefix, child)
                 continue
             try:
-                entry = child.at(prefix + names.check_name(child.name))
-                name = child.name
+                name = names.check_name(child.name)
                 if self._rename is not None and child.kind is Kind.FILE:
                     name = names.check_name(self._rename(name))
             except UnsafeName as error:
                 refused.append((child, str(error)))
                 continue
-            directory = child.kind is Kind.DIRECTORY
-            excluded = self._filters.excludes(entry.path, directory=directory)
-            scanned = Scanned(prefix + name, entry, excluded)
             other = found.get(name)
-            found[name] = scanned if other is None else _clash(other, scanned)
+            if other is not None:
+                before = self._scanned(prefix, name, other) if isinstance(other, Listed) else other
+                found[name] = _clash(before, self._scanned(prefix, name, child))
+            elif child.kind is Kind.DIRECTORY or name != child.name:
+                found[name] = self._scanned(prefix, name, child)
+            else:
+                found[name] = child
         for child, why in refused:
             name = _stand_in(child.name, found)
             found[name] = Scanned(prefix + name, child.at(prefix + name), error=why)
             folder.complete = False
-        children: list[Scanned | _Folder] = []
-        for name in sorted(found):
-            scanned = found[name]
-            if scanned.entry.kind is Kind.DIRECTORY and not scanned.excluded and not scanned.error:
-                children.append(_Folder(scanned.path, (*folder.key, name), scanned))
+        for name in sorted(found, reverse=True):
+            one = found.pop(name)
+            if _is_walked(one):
+                folder.children.append(_Folder(one.path, (*folder.key, name), one))
             else:
-                children.append(scanned)
-        folder.children = children
+                folder.children.append(one)
+
+    def _scanned(self, prefix: str, name: str, child: Listed) -> Scanned:
+        entry = child.at(prefix + child.name)
+        excluded = self._filters.excludes(entry.path, directory=child.kind is Kind.DIRECTORY)
+        return Scanned(prefix + name, entry, excluded)
 
     def _note_leftover(self, folder: _Folder, prefix: str, child: Listed) -> None:
         with self._lock:
@@ -274,6 +296,15 @@ class _Walk:
         if child.kind is Kind.FILE and len(leftovers) < MOST_LEFTOVERS:
             with suppress(UnsafeName):
                 leftovers.append(prefix + names.check_name(child.name))
+
+
+def _is_walked(child: Listed | Scanned) -> TypeGuard[Scanned]:
+    return (
+        isinstance(child, Scanned)
+        and child.entry.kind is Kind.DIRECTORY
+        and not child.excluded
+        and not child.error
+    )
 
 
 def _clash(one: Scanned, other: Scanned) -> Scanned:
@@ -291,7 +322,7 @@ def _clash(one: Scanned, other: Scanned) -> Scanned:
     return Scanned(one.path, one.entry, error=error)
 
 
-def _stand_in(name: str, taken: dict[str, Scanned]) -> str:
+def _stand_in(name: str, taken: Container[str]) -> str:
     """A usable name that no sibling has, to show instead of an unsafe one."""
     shown = names.printable(name[:_SHOWN_NAME]).replace("/", "\\x2f")
     stand_in = shown if shown.strip(".") else f"(unsafe name {shown})"
