@@ -152,6 +152,14 @@ def _sync_parser() -> argparse.ArgumentParser:
         metavar="P",
         help="gitignore pattern; added to the profile's",
     )
+    sync.add_argument(
+        "--backup",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="keep what is replaced in the trash on the target, or do not",
+    )
+    sync.add_argument("--trash-keep", metavar="TIME", help="how long it stays there: 12h, 30d, 8w or forever")
+    sync.add_argument("--symlinks", choices=["skip", "follow", "copy"], help="links on the source")
     sync.add_argument("--max-delete", metavar="N|P%", help="refuse a plan that deletes more files than this")
     sync.add_argument("--verify", choices=["auto", "none", "size", "checksum", "readback"], help="how far")
     sync.add_argument("--workers", type=_workers, metavar="N|auto", help="files copied at a time")
@@ -218,9 +226,9 @@ def _sync(arguments: list[str]) -> int:
 def _require_plan_alone(args: argparse.Namespace) -> None:
     """A saved plan runs as it was approved: there is nothing to choose any more."""
     chosen = ("save_plan", "retry_failed", "mode", "compare", "include", "exclude", "max_delete", "verify")
-    for option in (*chosen, "workers", "bandwidth_limit"):
+    for option in (*chosen, "workers", "bandwidth_limit", "backup", "trash_keep", "symlinks"):
         value = getattr(args, option)
-        if value is not None and value is not False and value != []:
+        if value is not None and value != [] and (value is not False or option == "backup"):
             raise UsageError(
                 f"--{option.replace('_', '-')} cannot go with --apply: a saved plan runs as it was approved"
             )
@@ -243,7 +251,7 @@ def _profile(places: list[str]) -> Profile | None:
 
 def _with_options(profile: Profile, args: argparse.Namespace) -> Profile:
     from tui_sync import profiles
-    from tui_sync.model import CompareBy, Mode, Verify
+    from tui_sync.model import CompareBy, Mode, Symlinks, Verify
 
     options = profile.options
     changed: dict[str, Any] = {}
@@ -259,6 +267,12 @@ def _with_options(profile: Profile, args: argparse.Namespace) -> Profile:
         changed["exclude"] = (*options.exclude, *args.exclude)
     if args.max_delete is not None:
         changed["max_delete"] = profiles.parse_delete_limit(args.max_delete)
+    if args.backup is not None:
+        changed["backup"] = args.backup
+    if args.trash_keep is not None:
+        changed["trash_keep"] = profiles.parse_keep(args.trash_keep)
+    if args.symlinks:
+        changed["symlinks"] = Symlinks(args.symlinks)
     if args.workers is not None:
         changed["workers"] = args.workers or None
     if args.bandwidth_limit is not None:

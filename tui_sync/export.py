@@ -199,6 +199,8 @@ def _facts(run: RunRecord, plan: Plan) -> Iterator[tuple[str, str]]:
         yield "items", ", ".join(f"{getattr(summary, name):,} {name}" for name in counts)
         yield "copied", f"{humanize.naturalsize(summary.bytes)} in {summary.elapsed_s:.1f} s"
         yield "verified", str(summary.verified)
+        if summary.trash:
+            yield "trash", summary.trash
         if summary.requests:
             yield "requests", ", ".join(f"{number:,} {name}" for name, number in summary.requests.items())
     for guard in plan.guards:

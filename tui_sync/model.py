@@ -164,6 +164,15 @@ class DeleteTo(StrEnum):
     PERMANENT = "permanent"
 
 
+class Symlinks(StrEnum):
+    """What becomes of symbolic links on the source. ``follow``: those that lead to something inside of it are
+    what they lead to. ``copy``: they are links on the target too."""
+
+    SKIP = "skip"
+    FOLLOW = "follow"
+    COPY = "copy"
+
+
 class WriteMode(StrEnum):
     """``atomic``: temporary name, verify, rename. ``direct``: for servers that forbid either."""
 
@@ -200,7 +209,8 @@ class DeleteLimit:
 @dataclass(frozen=True, slots=True)
 class SyncOptions:
     """Everything about a sync but its two places. ``workers`` None means automatic;
-    ``bandwidth_limit`` is bytes per second, None for no limit."""
+    ``bandwidth_limit`` is bytes per second, None for no limit; ``trash_keep`` is how many seconds what is in
+    the trash stays there, None for ever. ``backup``: what is replaced goes there too."""
 
     mode: Mode = Mode.COPY
     compare: CompareBy = CompareBy.AUTO
@@ -213,6 +223,9 @@ class SyncOptions:
     transform: str = "none"
     workers: int | None = None
     bandwidth_limit: int | None = None
+    backup: bool = False
+    trash_keep: int | None = None
+    symlinks: Symlinks = Symlinks.SKIP
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,6 +412,7 @@ class Summary:
     conflicts), drifted 24, refused 25, interrupted 130, error any other. ``skipped`` counts drifted, vanished
     and held items, and files that a person skipped while they were copied; ``verified`` is the weakest level
     among the files copied. ``requests`` counts what was sent to S3 from planning on, by the operation's name.
+    ``trash`` is the folder on the target that holds what was deleted or replaced, empty where there is none.
     """
 
     status: str = "ok"
@@ -415,6 +429,7 @@ class Summary:
     elapsed_s: float = 0.0
     verified: Verify = Verify.NONE
     requests: Mapping[str, int] = field(default_factory=dict)
+    trash: str = ""
 
     def with_status(self, status: str, exit_code: int) -> Summary:
         return replace(self, status=status, exit_code=exit_code)

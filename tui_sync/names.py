@@ -14,6 +14,8 @@ from tui_sync.errors import UnsafeName
 
 OURS = ".tui-sync"
 TRASH = ".tui-sync-trash"
+# After a run's folder in the trash: what that run had put in place, and its undo took away.
+UNDONE = "-undone"
 
 # Controls, formats (bidi, zero width), undecodable bytes, code points without a known glyph, line breaks.
 _ESCAPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})

@@ -28,6 +28,7 @@ from tui_sync.planning.folding import folds_names
 from tui_sync.planning.scan import ScanCounters, Scanned, scan
 from tui_sync.profiles import Profile
 from tui_sync.transfer.engine import Engine
+from tui_sync.transfer.part import Part
 from tui_sync.transfer.recorder import Listener
 from tui_sync.transfer.retry import Retry
 from tui_sync.transfer.steady import SteadyReader
@@ -314,8 +315,17 @@ class Session:
         self.progress.phase = "done"
         return plan
 
-    def start(self, plan: Plan, listener: Listener | None = None, *, override_guards: bool = False) -> Engine:
+    def start(
+        self,
+        plan: Plan,
+        listener: Listener | None = None,
+        *,
+        override_guards: bool = False,
+        part: Part | None = None,
+    ) -> Engine:
         """Run an approved plan: what is included of it as the ledger has it now, and nothing else.
+
+        ``part`` where it is a part of a larger run.
 
         Raises GuardRefused where a guard blocks it, PairLocked where the pair is being run already. The
         returned engine has been started.
@@ -337,6 +347,7 @@ class Session:
                 leftovers=self.progress.target.leftovers,
                 at_end=held.close,
                 requests=self.requests,
+                part=part,
             )
         except BaseException:
             held.close()
@@ -404,6 +415,15 @@ def _notes(options: SyncOptions, target: Features) -> list[Guard]:
             Guard(
                 "no-atomic-replace",
                 "The target cannot replace a file in one step: an updated file is away for a moment.",
+                blocking=False,
+            )
+        )
+    if options.backup and not target.backs_up:
+        notes.append(
+            Guard(
+                "backup-moves",
+                "The target can neither link nor copy a file: with a backup, an updated file is away for a "
+                "moment.",
                 blocking=False,
             )
         )

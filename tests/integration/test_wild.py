@@ -395,7 +395,7 @@ def test_an_undo_brings_back_what_a_mirror_deleted(pair: Pair) -> None:
     assert not (pair.target / "old").exists()
     (pair.target / "gone").write_text("new")
     ran = tui_sync("runs", "undo", pair.profile, home=pair.home)
-    assert ran.code == 23
+    assert ran.code == 24
     assert "2 brought back, 1 left in the trash" in ran.out
     assert "gone\tis there again" in ran.err
     assert (pair.target / "old" / "deep" / "file").read_text() == "precious"

@@ -158,6 +158,7 @@ class JsonOutput:
             conflicts=summary.conflicts,
             dry_run=dry_run,
             requests=dict(summary.requests),
+            trash=summary.trash,
         )
 
     def _write(self, event: str, **values: Any) -> None:
@@ -229,7 +230,8 @@ def summary_text(summary: Summary) -> str:
     counts = ", ".join(part for part in parts if part)
     moved = f"{size_text(summary.bytes)} in {summary.elapsed_s:.1f} s{speed}"
     asked = f"; {requests_text(summary.requests)}" if summary.requests else ""
-    return f"{counts}; {moved}; verified: {summary.verified.value}{asked}"
+    trash = f"; in the trash: {summary.trash}" if summary.trash else ""
+    return f"{counts}; {moved}; verified: {summary.verified.value}{trash}{asked}"
 
 
 def requests_text(requests: Mapping[str, int]) -> str:

@@ -50,7 +50,7 @@ def commands() -> argparse.ArgumentParser:
     )
     undo = made.add(
         "undo",
-        "bring back what a run deleted into the trash folder on the target. Nothing there is replaced.",
+        "put back what a run deleted, and with backup what it replaced. What changed since is left alone.",
         "tui-sync runs undo nightly",
     )
     undo.add_argument(

@@ -27,6 +27,7 @@ from tui_sync.model import (
     Partial,
     Status,
     Summary,
+    Symlinks,
     Synced,
     SyncOptions,
     Totals,
@@ -231,6 +232,7 @@ _OPTION_TYPES: Mapping[str, Callable[[Any], object]] = {
     "max_delete": lambda raw: DeleteLimit(**raw),
     "verify": Verify,
     "write": WriteMode,
+    "symlinks": Symlinks,
 }
 _SUMMARY_TYPES: Mapping[str, Callable[[Any], object]] = {"verified": Verify}
 

@@ -43,6 +43,7 @@ from tui_sync.names import ancestors, printable
 
 RUNS_KEPT = 20
 _INSERT_BATCH = 2000
+_IN_TRASH = "in trash: "
 _PLAN_KEPT_NS = 24 * 3600 * 10**9
 
 T = TypeVar("T")
@@ -492,6 +493,21 @@ class Ledger:
     def folder_finished(self, path: str) -> None:
         with self._transaction() as db:
             db.execute("DELETE FROM folders WHERE path = ?", (rows.text_to_blob(path),))
+
+    def trash_times(self) -> dict[int, int]:
+        """Since when (ns) each run's folder in the trash is known to be there."""
+        with self._reading() as db:
+            found = db.execute("SELECT key, value FROM meta WHERE key GLOB ?", (f"{_IN_TRASH}*",))
+            return {int(key.removeprefix(_IN_TRASH)): int(value) for key, value in found}
+
+    def note_trash(self, run_id: int, since_ns: int) -> None:
+        """Remember since when a run's folder in the trash is there, unless that is known."""
+        with self._transaction() as db:
+            db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (f"{_IN_TRASH}{run_id}", since_ns))
+
+    def forget_trash(self, run_id: int) -> None:
+        with self._transaction() as db:
+            db.execute("DELETE FROM meta WHERE key = ?", (f"{_IN_TRASH}{run_id}",))
 
     def partial(self, path: str) -> Partial | None:
         """What is known of a file that is partly on its way to this path, None where none is."""

@@ -113,6 +113,7 @@ class _Builder:
     ) -> None:
         self._occupied = occupied
         self._mirror = options.mode is Mode.MIRROR
+        self._backup = options.backup
         self._add = add
         self._keep_equal = keep_equal
         self._filters = Filters(options.include) if options.include else None
@@ -195,8 +196,11 @@ class _Builder:
             if change.kind is ChangeKind.TARGET_NEWER:
                 self.newer.add(change.path)
             self._act(self._seq, Action.UPDATE, change)
-            self.growth += max(0, _size(change.source) - _size(change.target))
-            self.largest_update = max(self.largest_update, _size(change.source))
+            if self._backup:
+                self.growth += _size(change.source)
+            else:
+                self.growth += max(0, _size(change.source) - _size(change.target))
+                self.largest_update = max(self.largest_update, _size(change.source))
         elif change.kind is ChangeKind.EXTRA and self._mirror and deletable:
             self._use()
             self._act(self._seq, Action.DELETE, change)
@@ -358,7 +362,8 @@ def delete_guard(deleted: int, on_target: int, limit: DeleteLimit) -> Iterator[G
 def _space_guard(
     built: _Builder, options: SyncOptions, free_space: Callable[[], int | None]
 ) -> Iterator[Guard]:
-    """An old file stays until its successor is complete; deletes come last, so they make no room."""
+    """An old file stays until its successor is complete, with a backup beyond that; deletes come last, so they
+    make no room."""
     needed = built.growth + built.largest_update
     if not needed:
         return

@@ -2,7 +2,7 @@
 
 from tui_sync.profiles.files import Available, available, find, folder, load, place, quick
 from tui_sync.profiles.profile import Profile, with_options
-from tui_sync.profiles.values import parse_delete_limit, parse_size
+from tui_sync.profiles.values import parse_delete_limit, parse_keep, parse_size
 
 __all__ = [
     "Available",
@@ -12,6 +12,7 @@ __all__ = [
     "folder",
     "load",
     "parse_delete_limit",
+    "parse_keep",
     "parse_size",
     "place",
     "quick",

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping
 
 _SECTION = re.compile(r"\s*\[\s*([\w.-]+)\s*\]\s*(?:#.*)?")
-Value = str | int | list[str] | None
+Value = str | int | bool | list[str] | None
 
 
 def set_keys(text: str, section: str, values: Mapping[str, Value]) -> str:
@@ -19,10 +19,12 @@ def set_keys(text: str, section: str, values: Mapping[str, Value]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def written(value: str | int | list[str]) -> str:
+def written(value: str | int | bool | list[str]) -> str:
     """A value as TOML."""
     if isinstance(value, list):
         return f"[{', '.join(written(each) for each in value)}]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
     # A basic string of TOML, whose escapes are a superset of JSON's.

@@ -52,6 +52,22 @@ _KEYS: dict[str, dict[str, Any]] = {
         "default": "off",
         "description": "The most that is sent per second, such as 20M.",
     },
+    "backup": {
+        "type": "boolean",
+        "default": False,
+        "description": "Files that are replaced go to the trash folder on the target, too.",
+    },
+    "trash_keep": {
+        "type": "string",
+        "pattern": r"^\s*([1-9][0-9]{0,5}\s*[HDWhdw]|[Ff][Oo][Rr][Ee][Vv][Ee][Rr])\s*$",
+        "default": "forever",
+        "description": "How long what is in the trash stays there, such as 30d.",
+    },
+    "symlinks": {
+        "enum": ["skip", "follow", "copy"],
+        "default": "skip",
+        "description": "What becomes of symbolic links on the source.",
+    },
     "include": {"type": "array", "items": {"type": "string"}, "description": "Only files like these."},
     "exclude": {"type": "array", "items": {"type": "string"}, "description": "Patterns as in .gitignore."},
 }

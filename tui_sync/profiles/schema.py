@@ -21,6 +21,7 @@ from tui_sync.model import (
     DeleteLimit,
     DeleteTo,
     Mode,
+    Symlinks,
     SyncOptions,
     Verify,
     WriteMode,
@@ -114,6 +115,21 @@ def _delete_limit(value: object) -> DeleteLimit:
     raise ValueError(f"must be a limit for deletes: {values.LIMIT_REMEDY}")
 
 
+def _keep(value: object) -> int | None:
+    if isinstance(value, str):
+        try:
+            return values.parse_keep(value)
+        except UsageError:
+            pass
+    raise ValueError(f"must be a time in quotes: {values.SPAN_REMEDY}")
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValueError("must be true or false, without quotes")
+
+
 def _bandwidth(value: object) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
@@ -200,6 +216,9 @@ class _Sync(_Section):
     transform: Annotated[str, BeforeValidator(_one_of("none", "gzip"))] = "none"
     workers: Annotated[int | None, PlainValidator(_workers)] = None
     bandwidth_limit: Annotated[int | None, PlainValidator(_bandwidth)] = None
+    backup: Annotated[bool, PlainValidator(_flag)] = False
+    trash_keep: Annotated[int | None, PlainValidator(_keep)] = None
+    symlinks: Annotated[Symlinks, _member(Symlinks)] = Symlinks.SKIP
 
 
 class _File(_Section):

@@ -16,6 +16,11 @@ _LIMIT = re.compile(r"(?P<number>\d{1,19}(?:\.\d{1,19})?)\s*(?P<percent>%?)", re
 _LARGEST = 2**63 - 1
 
 SIZE_REMEDY = "write bytes, or a number with K, M, G (steps of 1024) or KB, MB, GB (of 1000), or off"
+_SPAN = re.compile(r"(?P<number>[1-9]\d{0,5})\s*(?P<unit>[hdw])", re.ASCII)
+_UNITS = {"h": 3_600, "d": 86_400, "w": 7 * 86_400}
+FOREVER = "forever"
+
+SPAN_REMEDY = "write hours, days or weeks such as 12h, 30d or 8w, or forever"
 LIMIT_REMEDY = "write a number of files such as 100, or a percentage from 0% to 100%"
 
 
@@ -54,3 +59,14 @@ def parse_delete_limit(text: str) -> DeleteLimit:
     ):
         raise UsageError(f"“{printable(text)}” is no limit for deletes: {LIMIT_REMEDY}")
     return DeleteLimit(float(match["number"]), percent)
+
+
+def parse_keep(text: str) -> int | None:
+    """``"30d"`` in seconds; ``"forever"`` is None. Raises UsageError."""
+    plain = text.strip().lower()
+    if plain == FOREVER:
+        return None
+    match = _SPAN.fullmatch(plain)
+    if match is None:
+        raise UsageError(f"“{printable(text)}” is no time to keep the trash: {SPAN_REMEDY}")
+    return int(match["number"]) * _UNITS[match["unit"]]

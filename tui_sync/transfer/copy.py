@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from tui_sync.errors import (
     ConnectionLost,
     Drifted,
     NotFound,
+    NotSupported,
     StorageError,
     TimedOut,
     Vanished,
@@ -30,6 +32,7 @@ from tui_sync.transfer.partials import Partials
 from tui_sync.transfer.progress import Slot
 from tui_sync.transfer.throttle import Throttle
 from tui_sync.transfer.transform import Transform
+from tui_sync.transfer.trash import Backups
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
@@ -51,11 +54,12 @@ class Copied:
 class Earlier:
     """What earlier attempts at one file left to know.
 
-    ``opened``: its final name was written to directly. ``unanswered``: it was published, and no answer came;
-    this is what it would be then.
+    ``opened``: its final name was written to directly. ``moved``: what it replaces was moved to the trash.
+    ``unanswered``: it was published, and no answer came; this is what it would be then.
     """
 
     opened: bool = False
+    moved: bool = False
     unanswered: Copied | None = None
 
 
@@ -72,6 +76,7 @@ class Copier:
         wanted: Verify,
         write: WriteMode,
         partials: Partials,
+        backups: Backups | None,
         parents: Parents,
         throttle: Throttle,
         gate: Gate,
@@ -84,6 +89,7 @@ class Copier:
         self._wanted = wanted
         self._write = write
         self._partials = partials
+        self._backups = backups
         self._parents = parents
         self._throttle = throttle
         self._gate = gate
@@ -103,6 +109,8 @@ class Copier:
         if done is not None:
             self._partials.published(item, planned)
             return done
+        if earlier.moved:
+            self._put_back(item, earlier)
         if (direct and not earlier.opened) or (not direct and planned.size >= _CHECK_FIRST_BYTES):
             preconditions.check_target(self._target, item.path, item.target)
         try:
@@ -118,13 +126,22 @@ class Copier:
             if planned.mtime_ns is None:
                 # Not every listing shows times; the open file does.
                 planned = dataclasses.replace(planned, mtime_ns=download.entry.mtime_ns)
-            upload = self._begin(item, planned, download)
+            if direct and self._backups is not None and item.action is Action.UPDATE and not earlier.moved:
+                # A second name of the file would show what is written into it.
+                earlier.moved = True
+                self._backups.move(item)
+            try:
+                upload = self._begin(item, planned, download)
+            except BaseException:
+                self._put_back_if_possible(item, earlier)
+                raise
             earlier.opened = True
             try:
                 copied = self._fill(item, planned, download, upload, slot, earlier)
             except BaseException as error:
                 if direct:
                     upload.abort()
+                    self._put_back_if_possible(item, earlier)
                 else:
                     resumable = self._transform.identity
                     self._partials.let_go(item, planned, upload, error, resumable=resumable)
@@ -261,8 +278,13 @@ class Copier:
         over = item.action is Action.UPDATE
         if self._write is WriteMode.DIRECT:
             return upload.publish(replace=True)
+        if over and self._backups is not None:
+            return self._publish_over(self._backups, item, upload, staged, earlier)
         if over:
             preconditions.check_target(self._target, item.path, item.target)
+        return self._publish_as(over, upload, staged, earlier)
+
+    def _publish_as(self, over: bool, upload: Upload, staged: Copied, earlier: Earlier) -> Entry:
         try:
             return upload.publish(replace=over)
         except AlreadyExists:
@@ -270,6 +292,37 @@ class Copier:
         except (ConnectionLost, TimedOut):
             earlier.unanswered = staged
             raise
+
+    def _publish_over(
+        self, backups: Backups, item: Item, upload: Upload, staged: Copied, earlier: Earlier
+    ) -> Entry:
+        """Keep what is replaced, look whether it is what was planned for, and replace it."""
+        before = earlier.unanswered
+        [error] = backups.keep_many([item])
+        if isinstance(error, NotSupported):
+            earlier.moved = True
+            backups.move(item)
+        elif error is not None:
+            raise error
+        try:
+            if not earlier.moved:
+                preconditions.check_target(self._target, item.path, item.target)
+            return self._publish_as(not earlier.moved, upload, staged, earlier)
+        except BaseException:
+            if earlier.moved and earlier.unanswered is None:
+                self._put_back_if_possible(item, earlier)
+            elif before is None and earlier.unanswered is None:
+                backups.drop([item])
+            raise
+
+    def _put_back(self, item: Item, earlier: Earlier) -> None:
+        if earlier.moved and self._backups is not None:
+            self._backups.put_back(item)
+            earlier.moved = False
+
+    def _put_back_if_possible(self, item: Item, earlier: Earlier) -> None:
+        with suppress(ConnectionLost, TimedOut):
+            self._put_back(item, earlier)
 
     def _published_earlier(self, item: Item, earlier: Earlier) -> Copied | None:
         """The file, if an earlier attempt's rename went through although its answer was lost."""

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-import threading
-
-from tui_sync import names
 from tui_sync.connectors.base import Reader, Writer
-from tui_sync.errors import AlreadyExists, ConnectionLost, NotFound, StorageError, TimedOut, Vanished
+from tui_sync.errors import ConnectionLost, NotFound, TimedOut, Vanished
 from tui_sync.model import DeleteTo, Item, Kind
 from tui_sync.transfer import preconditions
+from tui_sync.transfer.trash import Trash
 
 
 class Deleter:
     """Carries out delete items; safe for many threads.
 
-    ``source`` is asked whether it still has nothing there, None where its names are others. ``folder`` is
-    the run's own name in the trash.
+    ``source`` is asked whether it still has nothing there, None where its names are others. ``again``: what
+    is gone already was deleted by an earlier attempt at the same plan.
     """
 
     def __init__(
-        self, source: Reader | None, target: Reader, writer: Writer, to: DeleteTo, folder: str
+        self,
+        source: Reader | None,
+        target: Reader,
+        writer: Writer,
+        to: DeleteTo,
+        trash: Trash,
+        *,
+        again: bool = False,
     ) -> None:
+        self._again = again
         self._source = source
         self._target = target
         self._writer = writer
         self._to = to
-        self._root = f"{names.TRASH}/{folder}"
-        self._lock = threading.Lock()
-        self._made: set[str] = set()
+        self._trash = trash
         self._unanswered: set[str] = set()
 
     def delete(self, item: Item) -> None:
@@ -41,7 +45,8 @@ class Deleter:
                 preconditions.check_absent(self._source, item.path)
             self._remove(item)
         except (Vanished, NotFound):
-            if item.path not in self._unanswered and not self._goes_by_itself(item):
+            mine = self._again or item.path in self._unanswered
+            if not mine and not self._goes_by_itself(item):
                 raise
             if item.entry_kind is Kind.DIRECTORY:
                 self._keep_folder(item)
@@ -55,8 +60,7 @@ class Deleter:
             self._writer.remove_dir(item.path)
             self._keep_folder(item)
         elif self._to is DeleteTo.TRASH:
-            self._make(names.parent(f"{self._root}/{item.path}"))
-            self._writer.rename(item.path, f"{self._root}/{item.path}")
+            self._writer.rename(item.path, self._trash.make_room(item.path))
         else:
             self._writer.remove_file(item.path)
 
@@ -66,22 +70,4 @@ class Deleter:
 
     def _keep_folder(self, item: Item) -> None:
         if self._to is DeleteTo.TRASH:
-            self._make(f"{self._root}/{item.path}")
-
-    def _make(self, path: str) -> None:
-        with self._lock:
-            missing: list[str] = []
-            while path and path not in self._made:
-                missing.append(path)
-                path = names.parent(path)
-            for folder in reversed(missing):
-                self._make_one(folder)
-                self._made.add(folder)
-
-    def _make_one(self, folder: str) -> None:
-        try:
-            self._writer.make_dir(folder, mode=0o700)
-        except AlreadyExists:
-            # A link planted here would lead the deleted files out of the root.
-            if self._target.stat(folder).kind is not Kind.DIRECTORY:
-                raise StorageError(f"“{names.printable(folder)}” on the target is no folder") from None
+            self._trash.make(self._trash.place_of(item.path))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -48,13 +49,16 @@ from tui_sync.transfer.folders import Folders, FolderUnfinished
 from tui_sync.transfer.gate import Gate
 from tui_sync.transfer.pack import MOST_FILES, Pack, Packer, Result, packed
 from tui_sync.transfer.parents import Parents
+from tui_sync.transfer.part import DoneBefore, Part
 from tui_sync.transfer.partials import Partials
 from tui_sync.transfer.progress import Progress, Slot
 from tui_sync.transfer.receipt import Receipt
 from tui_sync.transfer.recorder import Listener, Recorder
+from tui_sync.transfer.retention import Retention
 from tui_sync.transfer.retry import Retry
 from tui_sync.transfer.throttle import Throttle
 from tui_sync.transfer.transform import transform
+from tui_sync.transfer.trash import Backups, Trash
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +93,7 @@ class Engine:
         leftovers: Sequence[str] = (),
         at_end: Callable[[], None] | None = None,
         requests: Callable[[], Mapping[str, int]] = dict,
+        part: Part | None = None,
     ) -> None:
         options = plan.options
         self._source = source
@@ -107,14 +112,19 @@ class Engine:
         self._throttle = Throttle(options.bandwidth_limit)
         self._crew = Crew(options.workers or AUTO_WORKERS)
         self._progress = Progress(plan.totals)
-        self._receipt = Receipt(verify.level(options.verify, self._reader.features))
+        self._part = part
+        self._receipt = Receipt(
+            verify.level(options.verify, self._reader.features),
+            unmade=part.unmade if part is not None else (),
+            uncopied=part.uncopied if part is not None else None,
+        )
         self._lost_in_a_row = 0
         self._fatal: TuiSyncError | None = None
         self._lock = threading.Lock()
         self._summary: Summary | None = None
         self.run_id = ledger.start_run(plan.plan_id)
         self._recorder = Recorder(ledger, self.run_id, listener, self._stop_for)
-        self._leftovers = leftovers
+        self._leftovers = leftovers if part is None else part.leftovers
         self._partials = Partials(
             ledger,
             self._reader,
@@ -124,6 +134,10 @@ class Engine:
             across_runs=options.compare is not CompareBy.CHECKSUM,
         )
         self._parents = Parents(self._reader)
+        self._trash = Trash(
+            self._reader, self._writer, f"{ledger.tag}-{self.run_id if part is None else part.run}"
+        )
+        backups = Backups(self._trash, self._reader, self._writer) if options.backup else None
         self._copier = Copier(
             source=source.reader(),
             target=self._reader,
@@ -132,6 +146,7 @@ class Engine:
             wanted=verify.level(options.verify, self._reader.features),
             write=options.write,
             partials=self._partials,
+            backups=backups,
             parents=self._parents,
             throttle=self._throttle,
             gate=self._gate,
@@ -142,21 +157,25 @@ class Engine:
             target=self._reader,
             writer=self._writer,
             wanted=verify.level(options.verify, self._reader.features),
+            backups=backups,
             parents=self._parents,
             tag=ledger.tag,
             throttle=self._throttle,
             gate=self._gate,
             cancel=self._cancel,
         )
-        self._folders = Folders(ledger, self._reader, self._writer, self._retry)
+        again = part is not None and part.again
+        self._folders = Folders(ledger, self._reader, self._writer, self._retry, again=again)
         self._deleter = Deleter(
             # A transform gives files other names on the target: there is no telling what they were.
             source.reader() if transform(options.transform).identity else None,
             self._reader,
             self._writer,
             options.delete,
-            f"{ledger.tag}-{self.run_id}",
+            self._trash,
+            again=again,
         )
+        self._done_before: set[int] = set()
         self._thread = threading.Thread(target=self._run, name="tui-sync-engine", daemon=True)
 
     def start(self) -> None:
@@ -218,6 +237,11 @@ class Engine:
         """What ended the whole run early, if anything did."""
         return self._fatal
 
+    @property
+    def lost(self) -> bool:
+        """Whether items were not tried because a connection was lost for good."""
+        return self._lost_in_a_row >= _LOST_IN_A_ROW
+
     def _state(self) -> RunState:
         if self._finished.is_set():
             return RunState.FINISHED
@@ -243,11 +267,13 @@ class Engine:
         try:
             self._partials.clear(self._items(Action.CREATE, Action.UPDATE), self._leftovers)
             self._make_folders()
+            self._settle_what_is_done()
             self._copy_files()
             if not self._stopped():
                 self._delete()
-            if not self._cancel.cancelled:
+            if not self._cancel.cancelled and (self._part is None or self._part.last):
                 self._finish_folders()
+            self._clear_trash()
         except TuiSyncError as error:
             self._fatal = self._fatal or error
         except Exception as error:  # noqa: BLE001 - a bug must still end in a receipt and a released lock
@@ -265,6 +291,8 @@ class Engine:
             self._plan, elapsed_s=self._progress.elapsed_s, stopped=self._stopped(), fatal=self._fatal
         )
         summary = replace(summary, requests=dict(self._requests()))
+        if self._trash.used:
+            summary = replace(summary, trash=self._trash.root)
         try:
             self._ledger.finish_run(self.run_id, summary)
         except TuiSyncError as error:
@@ -286,6 +314,27 @@ class Engine:
         for _, level in groupby(folders, key=lambda item: _depth(item.path)):
             self._crew.run(level, lambda item: self._carry_out(item, self._make_folder), self._stopped)
 
+    def _settle_what_is_done(self) -> None:
+        """Files that an earlier attempt at the same part has copied."""
+        if self._part is None or not self._part.again or self._stopped():
+            return
+        done = DoneBefore(
+            self._ledger,
+            self.run_id,
+            source=self._source.reader(),
+            target=self._reader,
+            stat_many=lambda paths: self._retry.call(lambda: self._reader.stat_many(paths), self._cancel),
+            options=self._plan.options,
+            cancel=self._cancel,
+        )
+        for outcome in done.among(self._items(Action.CREATE, Action.UPDATE)):
+            self._done_before.add(outcome.item.seq)
+            self._settle(None, outcome)
+
+    def _to_copy(self) -> Iterator[Item]:
+        items = self._items(Action.CREATE, Action.UPDATE)
+        return (item for item in items if item.seq not in self._done_before)
+
     def _copy_files(self) -> None:
         self._progress.phase = "files"
         totals, options = self._plan.totals, self._plan.options
@@ -296,7 +345,7 @@ class Engine:
         )
         # No larger than lets every worker have some.
         most = min(MOST_FILES, -(-totals.files // (2 * self._crew.limit))) if together else 1
-        packs = packed(self._items(Action.CREATE, Action.UPDATE), max(1, most))
+        packs = packed(self._to_copy(), max(1, most))
         self._crew.run(packs, self._copy_pack, self._stopped)
 
     def _copy_pack(self, pack: Pack) -> None:
@@ -365,6 +414,19 @@ class Engine:
             outcome = Outcome(unfinished.item, Status.FAILED, error=str(unfinished))
             self._receipt.took_back(outcome)
             self._recorder.put(outcome)
+
+    def _clear_trash(self) -> None:
+        """What is in the trash for long enough goes at the end of a run that went well, and of no other."""
+        if self._trash.used:
+            self._ledger.note_trash(self.run_id if self._part is None else self._part.run, time.time_ns())
+        keep_s = self._plan.options.trash_keep
+        whole = self._part is None or (self._part.last and not self._part.unmade and not self._part.uncopied)
+        if keep_s is None or not whole or self._stopped() or self._fatal is not None:
+            return
+        so_far = self._receipt.summary(self._plan, elapsed_s=0.0, stopped=False, fatal=None)
+        if so_far.exit_code == 0:
+            self._progress.phase = "trash"
+            Retention(self._ledger, self._reader, self._writer, self._cancel, keep_s).apply(time.time_ns())
 
     def _hold(self, item: Item) -> bool:
         """Settle an item that must not be tried, and say whether it is one."""
@@ -445,7 +507,7 @@ class Engine:
 
     def _held(self, item: Item) -> str:
         """Why an item must not be tried, empty if it may."""
-        if self._lost_in_a_row >= _LOST_IN_A_ROW:
+        if self.lost:
             return "not tried: the connection was lost and could not be restored"
         if item.action is Action.DELETE:
             missing = self._receipt.uncopied

@@ -14,7 +14,15 @@ from tui_sync import names
 from tui_sync.cancel import CancelToken
 from tui_sync.connectors.base import Fetched, Parcel, Reader, Writer
 from tui_sync.connectors.digest import ALGORITHM
-from tui_sync.errors import AlreadyExists, ConnectionLost, Drifted, NotFound, TimedOut, TuiSyncError
+from tui_sync.errors import (
+    AlreadyExists,
+    ConnectionLost,
+    Drifted,
+    NotFound,
+    NotSupported,
+    TimedOut,
+    TuiSyncError,
+)
 from tui_sync.model import Action, Entry, Item, Verify
 from tui_sync.transfer import preconditions, verify
 from tui_sync.transfer.copy import Copied, Earlier
@@ -22,6 +30,7 @@ from tui_sync.transfer.gate import Gate
 from tui_sync.transfer.parents import Parents
 from tui_sync.transfer.progress import Slot
 from tui_sync.transfer.throttle import Throttle
+from tui_sync.transfer.trash import Backups
 
 # A file up to this size is one request to read and one to write on any server of today.
 SMALL = 128 << 10
@@ -51,13 +60,14 @@ def packed(items: Iterable[Item], most_files: int) -> Iterator[Pack]:
 
 @dataclass(slots=True)
 class _File:
-    """One file on its way through a pack; ``result`` ends its way."""
+    """One file on its way through a pack; ``result`` ends its way. ``kept``: there is a backup."""
 
     item: Item
     planned: Entry
     parcel: Parcel
     staged: Entry | None = None
     reached: Verify = Verify.SIZE
+    kept: bool = False
     result: Result = None
 
 
@@ -71,6 +81,7 @@ class Packer:
         target: Reader,
         writer: Writer,
         wanted: Verify,
+        backups: Backups | None,
         parents: Parents,
         tag: str,
         throttle: Throttle,
@@ -81,6 +92,7 @@ class Packer:
         self._target = target
         self._writer = writer
         self._wanted = wanted
+        self._backups = backups
         self._parents = parents
         self._tag = tag
         self._throttle = throttle
@@ -102,6 +114,7 @@ class Packer:
             self._stage(list(files.values()))
             slot.phase = "verify"
             self._verify([file for file in files.values() if file.staged is not None])
+            self._back_up([file for file in files.values() if file.staged is not None])
             self._check_targets([file for file in files.values() if file.staged is not None])
             slot.phase = "publish"
             self._cancel.check()
@@ -110,9 +123,12 @@ class Packer:
             # The files without a result are tried on their own, each with its own retries.
             pass
         finally:
-            left = [file.parcel for file in files.values() if not isinstance(file.result, Copied)]
+            left = [file for file in files.values() if not isinstance(file.result, Copied)]
             if left:
-                self._writer.discard_many(left)
+                self._writer.discard_many([file.parcel for file in left])
+            self._drop_backups(
+                [file.item for file in left if file.kept and not isinstance(file.result, Earlier)]
+            )
         for index, file in files.items():
             results[index] = file.result
         return results
@@ -179,6 +195,22 @@ class Packer:
                 raise
             except TuiSyncError:
                 file.staged = None
+
+    def _back_up(self, files: Sequence[_File]) -> None:
+        """What cannot be kept is not replaced; where it would have to be moved for that, the file is tried on
+        its own."""
+        if self._backups is None:
+            return
+        files = self._within([file for file in files if file.item.action is Action.UPDATE])
+        for file, error in zip(files, self._backups.keep_many([file.item for file in files]), strict=True):
+            file.kept = error is None
+            if error is not None:
+                file.staged = None
+                file.result = None if isinstance(error, NotSupported) else error
+
+    def _drop_backups(self, items: Sequence[Item]) -> None:
+        if self._backups is not None and items:
+            self._backups.drop(items)
 
     def _check_targets(self, files: Sequence[_File]) -> None:
         """What is to be replaced has to be there as planned; that nothing is where a new file goes, the

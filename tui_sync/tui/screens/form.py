@@ -43,6 +43,7 @@ class Field:
         return f"{self.section}-{self.key}"
 
 
+_NO_YES = ("false", "true")
 _SECRET = "env:NAME  file:PATH  command:CMD  keyring:…  ask"
 FIELDS = (
     Field("source", "url", "URL", "sftp://user@host:port/folder, s3://bucket/prefix or /local/folder"),
@@ -55,6 +56,9 @@ FIELDS = (
     Field("sync", "compare", "Compare", words=("auto", "size", "mtime", "checksum")),
     Field("sync", "verify", "Verify", words=("auto", "size", "checksum", "readback")),
     Field("sync", "delete", "Deletes", words=("trash", "permanent")),
+    Field("sync", "backup", "Keep replaced", words=_NO_YES),
+    Field("sync", "trash_keep", "Keep trash", "forever, or 12h, 30d, 8w"),
+    Field("sync", "symlinks", "Links", words=("skip", "follow", "copy")),
     Field("sync", "exclude", "Exclude", "*.tmp, .cache/", many=True),
     Field("sync", "max_delete", "Most deletes", "50%"),
     Field("sync", "workers", "Workers", "auto"),
@@ -105,7 +109,7 @@ class ProfileForm(FlowScreen):
                         yield words(one.label, classes="field-label")
                         value = self._given.get(one.section, {}).get(one.key)
                         if one.words:
-                            yield Choice(one.words, str(value or one.words[0]), id=one.id)
+                            yield Choice(one.words, _word(value) or one.words[0], id=one.id)
                         else:
                             yield Input(_shown(value), placeholder=one.hint, id=one.id, compact=True)
             with Vertical(id="toml"):
@@ -167,11 +171,13 @@ class ProfileForm(FlowScreen):
             text = set_keys(text, section, values)
         return text
 
-    def _value(self, one: Field) -> str | int | list[str] | None:
+    def _value(self, one: Field) -> str | int | bool | list[str] | None:
         if one.words:
             chosen = self.query_one(f"#{one.id}", Choice).value
             given = one.key in self._given.get(one.section, {})
-            return chosen if given or chosen != one.words[0] or one.key == "mode" else None
+            if not given and chosen == one.words[0] and one.key != "mode":
+                return None
+            return chosen == "true" if one.words == _NO_YES else chosen
         typed = self.query_one(f"#{one.id}", Input).value.strip()
         if one.many:
             return [part.strip() for part in typed.split(",") if part.strip()] or None
@@ -296,6 +302,10 @@ def _read(draft: Draft) -> dict[str, dict[str, Any]]:
     for section, settings in draft.settings.items():
         given.setdefault(section, {}).update(settings)
     return given
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value or "")
 
 
 def _shown(value: object) -> str:

@@ -91,7 +91,7 @@ class PlanSummary(Painted):
         limit = "" if options.bandwidth_limit is None else f", at most {text.speed(options.bandwidth_limit)}"
         facts = (
             ("Verify", VERIFY_WORDS[options.verify]),
-            ("Write", WRITE_WORDS[options.write]),
+            ("Write", WRITE_WORDS[options.write] + (", old kept in the trash" if options.backup else "")),
             ("Deletes", delete_words(options.delete) if totals.delete else "none"),
             ("Workers", workers + limit),
         )
