@@ -51,18 +51,22 @@ def sync_dag(
     if min(parallel, shard_files, size) < 1:
         raise UsageError(f"{dag_id}: parallel, shard_files and shard_bytes must be at least 1")
 
-    def plan() -> dict[str, Any]:
-        """Scan both sides and write nothing to either."""
+    def plan() -> list[str]:
+        """Scan both sides and write nothing to either. Returns the names of the shards."""
         from tui_sync.airflow.plan import make_plan
 
         most = min(MOST_SHARDS, conf.getint("core", "max_map_length", fallback=MOST_SHARDS))
-        return make_plan(
+        context = get_current_context()
+        run, shards = make_plan(
             pair,
             storage=storage or default_storage(),
             limits=ShardLimits(shard_files, size, most),
             side_by_side=parallel,
-            name=str(get_current_context()["run_id"]),
+            name=str(context["run_id"]),
         )
+        # Only what a task returns can be mapped.
+        context["ti"].xcom_push(key="run", value=run)
+        return shards
 
     def folders(run: str) -> dict[str, Any]:
         """Make the folders on the target."""
@@ -76,11 +80,13 @@ def sync_dag(
         """Delete, and give folders their attributes."""
         return _carry_out(pair, run, "deletes")
 
-    def report(run: str | None) -> dict[str, Any]:
+    def report() -> dict[str, Any]:
         """Merge the receipts; fails where items failed."""
         from tui_sync.airflow.report import make_report
 
-        return make_report(pair, run, drift_fails=drift_fails)
+        # Asked for here: as an argument it could not be missing, as it is where there is no plan.
+        run = get_current_context()["ti"].xcom_pull(task_ids="plan", key="run")
+        return make_report(run, drift_fails=drift_fails)
 
     again = {
         "retries": retries,
@@ -92,7 +98,7 @@ def sync_dag(
     # Without files there are no shards: the tasks after them still have their say.
     after_shards = {"trigger_rule": TriggerRule.NONE_FAILED}
     with DAG(dag_id, **{"schedule": None, "catchup": False, "max_active_runs": 1, **dag_options}) as dag:
-        planned = task(task_id="plan", multiple_outputs=True, **working)(plan)()
+        planned = task(task_id="plan", **working)(plan)()
         made = task(task_id="folders", **working)(folders)(planned["run"])
         copied = (
             task(
@@ -102,10 +108,10 @@ def sync_dag(
                 **working,
             )(shard)
             .partial(run=planned["run"])
-            .expand(name=planned["shards"])
+            .expand(name=planned)
         )
         deleted = task(task_id="deletes", **working, **after_shards)(deletes)(planned["run"])
-        reported = task(task_id="report", trigger_rule=TriggerRule.ALL_DONE, **again)(report)(planned["run"])
+        reported = task(task_id="report", trigger_rule=TriggerRule.ALL_DONE, **again)(report)()
         made >> copied >> deleted >> reported
     return dag
 

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 from tui_sync.airflow.places import Pair
 from tui_sync.airflow.storage import Folder, scratch, slug
@@ -61,9 +60,8 @@ class Run:
 
 def make_plan(
     pair: Pair, *, storage: str, limits: ShardLimits, side_by_side: int, name: str
-) -> dict[str, Any]:
-    """Plan, store the plan in parts below ``storage``, and return ``run``, where that is, and the names of
-    the ``shards``.
+) -> tuple[str, list[str]]:
+    """Plan, store the plan in parts below ``storage``, and return where that is, and the names of the shards.
 
     At most ``side_by_side`` shards share the bandwidth limit. ``name`` is the DAG run's.
     """
@@ -76,12 +74,14 @@ def make_plan(
             _tell(plan)
             if plan.refused:
                 raise GuardRefused(" ".join(guard.message for guard in plan.refused))
-            folder = home.child(f"{slug(name)}-{secrets.token_hex(4)}")
-            shards = _Parts(session, plan, folder, here).store(limits, side_by_side)
+            run_id = session.ledger.start_run(plan.plan_id)
+            # In the order of the runs, and never that of another attempt.
+            folder = home.child(f"{run_id:06}-{slug(name)}-{secrets.token_hex(4)}")
+            shards = _Parts(session, plan, run_id, folder, here).store(limits, side_by_side)
             copy = here / LEDGER
             session.ledger.save_copy(copy)
             home.put(LEDGER, copy)
-        return {"run": folder.url, "shards": shards}
+        return folder.url, shards
 
 
 def _tell(plan: Plan) -> None:
@@ -101,7 +101,8 @@ def _tell(plan: Plan) -> None:
 class _Parts:
     """Stores the parts of a plan, and with each what earlier runs left to go on with in it."""
 
-    def __init__(self, session: Session, plan: Plan, folder: Folder, here: Path) -> None:
+    def __init__(self, session: Session, plan: Plan, run_id: int, folder: Folder, here: Path) -> None:
+        self._run_id = run_id
         self._session = session
         self._ledger = session.ledger
         self._profile = session.profile
@@ -125,12 +126,11 @@ class _Parts:
             _seed(self._folder, FOLDERS, self._ledger, self._profile, orphans)
         if self._plan.totals.work or leftovers or orphans or unfinished:
             self._store(DELETES, self._items(Action.DELETE), self._plan)
-        run_id = self._ledger.start_run(self._plan.plan_id)
         run = Run(
             self._profile.pair_id,
             self._ledger.tag,
             self._plan.plan_id,
-            run_id,
+            self._run_id,
             tuple(self._names),
             leftovers,
         )

@@ -13,7 +13,6 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from tui_sync.airflow.parts import result_of
-from tui_sync.airflow.places import Pair
 from tui_sync.airflow.plan import DELETES, FOLDERS, LEDGER, Run
 from tui_sync.airflow.storage import Folder, scratch
 from tui_sync.airflow.worker import told
@@ -22,7 +21,6 @@ from tui_sync.export import FORMS, export
 from tui_sync.ledger import Ledger, ledger_path, open_ledger
 from tui_sync.model import FolderAttributes, Partial, Status, Summary, Verify
 from tui_sync.names import printable
-from tui_sync.profiles import Profile
 from tui_sync.transfer.receipt import Receipt
 
 _log = logging.getLogger(__name__)
@@ -33,7 +31,7 @@ _RUNS_KEPT = 20
 _DRIFTED = 24
 
 
-def make_report(pair: Pair, run: str | None, *, drift_fails: bool) -> dict[str, Any]:
+def make_report(run: str | None, *, drift_fails: bool) -> dict[str, Any]:
     """Merge the receipts of the run stored at ``run`` into the pair's ledger, and store them as files.
 
     Returns where they are, and the summary. Raises AirflowFailException where the run did not end well;
@@ -41,16 +39,15 @@ def make_report(pair: Pair, run: str | None, *, drift_fails: bool) -> dict[str, 
     """
     if run is None:
         raise AirflowFailException("there is no plan, and nothing was written: see the plan task")
-    with told(pair), scratch() as here:
+    with told(), scratch() as here:
         folder = Folder(run)
         head = Run.of(folder)
-        profile = pair.profile(here)
         home = Folder(run.rpartition("/")[0])
-        if not home.fetch(LEDGER, ledger_path(profile.pair_id, here)):
+        if not home.fetch(LEDGER, ledger_path(head.pair, here)):
             raise LedgerError(
                 f"the ledger of the pair is gone from {printable(home.url)}: start the run anew"
             )
-        with closing(_open(profile, here)) as ledger:
+        with closing(_open(head, here)) as ledger:
             summary = _merge(ledger, head, folder, here)
             _store(ledger, head, folder, home, here)
             bad = ledger.outcomes(head.run, statuses=set(Status) - {Status.DONE})
@@ -68,8 +65,9 @@ def make_report(pair: Pair, run: str | None, *, drift_fails: bool) -> dict[str, 
     return {"receipt": folder.url, "summary": asdict(summary)}
 
 
-def _open(profile: Profile, here: Path) -> Ledger:
-    return open_ledger(profile.pair_id, source=profile.source.url, target=profile.target.url, state_dir=here)
+def _open(head: Run, state_dir: Path) -> Ledger:
+    """A ledger that is there, and knows its places."""
+    return open_ledger(head.pair, source="", target="", state_dir=state_dir)
 
 
 def _merge(ledger: Ledger, head: Run, folder: Folder, here: Path) -> Summary:
@@ -84,7 +82,7 @@ def _merge(ledger: Ledger, head: Run, folder: Folder, here: Path) -> Summary:
             continue
         if not folder.fetch(f"{name}.sqlite", file):
             continue
-        with closing(open_ledger(head.pair, source="", target="", state_dir=part_dir)) as part:
+        with closing(_open(head, part_dir)) as part:
             _take_outcomes(ledger, head.run, part)
             partials |= {partial.path: partial for partial in part.partials()}
             for unfinished in part.unfinished_folders():

@@ -59,13 +59,13 @@ def opened(profile: Profile, state_dir: Path, tag: str | None = None) -> Iterato
 
 
 @contextmanager
-def told(pair: Pair) -> Iterator[None]:
+def told(pair: Pair | None = None) -> Iterator[None]:
     """Errors in one sentence, which says more than a traceback; those that stay are not tried again."""
     try:
         yield
     except TuiSyncError as error:
         sentence = str(error)
-        if isinstance(error, UnknownHostKey) and pair.connections:
+        if isinstance(error, UnknownHostKey) and pair is not None and pair.connections:
             names = " or ".join(f"“{name}”" for name in pair.connections)
             sentence += f"; or enter the server's key as host_key in the extra of the connection {names}"
         kind = AirflowFailException if isinstance(error, _FINAL) else AirflowException
