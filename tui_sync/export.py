@@ -10,7 +10,7 @@ import base64
 import csv
 import html
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -159,6 +159,9 @@ dt {{ font-weight: 600; }}
 dd {{ margin: 0; overflow-wrap: anywhere; }}
 table {{ border-collapse: collapse; width: 100%; }}
 th, td {{ text-align: left; padding: .2rem .6rem; border-bottom: 1px solid #8884; vertical-align: top; }}
+figure {{ margin: 1.5rem 0; }}
+figcaption {{ color: #888; }}
+svg {{ display: block; width: 100%; height: 8rem; background: #8881; }}
 td.path {{ font-family: ui-monospace, monospace; overflow-wrap: anywhere; }}
 td.number {{ text-align: right; white-space: nowrap; }}
 tr.trouble td {{ font-weight: 600; background: #c0392b22; }}
@@ -169,7 +172,6 @@ tr.trouble td {{ font-weight: 600; background: #c0392b22; }}
 <dl>
 """
 _TABLE = """\
-</dl>
 <table>
 <thead><tr><th></th><th>path</th><th>status</th><th>size</th><th>verified</th><th>why</th></tr></thead>
 <tbody>
@@ -180,10 +182,30 @@ def _html(ledger: Ledger, run: RunRecord, plan: Plan, out: TextIO) -> None:
     out.write(_PAGE.format(title=_escaped(f"Receipt of {ledger.path.stem}, run {run.run_id}")))
     for name, value in _facts(run, plan):
         out.write(f"<dt>{_escaped(name)}</dt><dd>{_escaped(value)}</dd>\n")
+    out.write("</dl>\n")
+    out.write(_plot(*ledger.speeds(run.run_id)))
     out.write(_TABLE)
     for outcome in ledger.outcomes(run.run_id):
         out.write(_row(outcome))
     out.write("</tbody>\n</table>\n</body>\n</html>\n")
+
+
+def _plot(interval_s: float, samples: Sequence[int]) -> str:
+    """The speed over time as a drawing; nothing where nothing moved."""
+    top = max(samples, default=0)
+    if not top:
+        return ""
+    points = " ".join(f"{x},{100 - 100 * sample / top:.1f}" for x, sample in enumerate(samples))
+    last = max(1, len(samples) - 1)
+    if len(samples) == 1:
+        points += f" 1,{100 - 100 * samples[0] / top:.1f}"
+    words = f"speed: at most {humanize.naturalsize(top)}/s, over {len(samples) * interval_s:.0f} s"
+    return (
+        f'<figure>\n<svg viewBox="0 0 {last} 100" preserveAspectRatio="none" role="img" '
+        f'aria-label="{_escaped(words)}">'
+        f'<polygon points="0,100 {points} {last},100" fill="#2980b9"/></svg>\n'
+        f"<figcaption>{_escaped(words)}</figcaption>\n</figure>\n"
+    )
 
 
 def _facts(run: RunRecord, plan: Plan) -> Iterator[tuple[str, str]]:

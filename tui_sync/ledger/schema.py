@@ -17,12 +17,18 @@ from tui_sync.errors import LedgerError
 from tui_sync.names import printable
 
 APPLICATION_ID = 0x74737964
-VERSION = 1
+VERSION = 2
 
 # Dropping a plan of a million items takes another process this long at worst.
 BUSY_SECONDS = 30.0
 
 _ENTRY = "{0}_path, {0}_kind TEXT, {0}_size, {0}_mtime_ns, {0}_mode, {0}_etag, {0}_link"
+
+_SPEEDS = (
+    """CREATE TABLE speeds (
+        run_id INTEGER PRIMARY KEY REFERENCES runs ON DELETE CASCADE,
+        interval_s NOT NULL, samples TEXT NOT NULL)""",
+)
 
 _TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
@@ -52,7 +58,10 @@ _TABLES = (
     """CREATE TABLE partials (
         path PRIMARY KEY, s_kind TEXT, s_size, s_mtime_ns, s_etag, temporary, token, ranges TEXT)
         WITHOUT ROWID""",
+    *_SPEEDS,
 )
+# What a ledger of a version lacks to be of the next.
+_SINCE = {1: _SPEEDS}
 
 
 def create_file(path: Path) -> None:
@@ -112,7 +121,8 @@ def _write_ahead(connection: sqlite3.Connection) -> bool:
 
 
 def prepare(connection: sqlite3.Connection, path: Path, meta: dict[str, bytes]) -> None:
-    """Make the tables in a new file; check that an existing one is a ledger of this version.
+    """Make the tables in a new file; check that an existing one is a ledger, and add what an earlier version
+    lacks.
 
     ``meta`` is written to a new file only. One transaction: a kill leaves all or nothing. Raises LedgerError
     for a file of another program or of a later version, sqlite3.Error for what SQLite refuses.
@@ -136,6 +146,11 @@ def prepare(connection: sqlite3.Connection, path: Path, meta: dict[str, bytes]) 
                 f"the ledger {printable(str(path))} was written by a later version of tui-sync (format "
                 f"{version}, this one reads {VERSION}): update tui-sync, or move the file away to start anew"
             )
+        elif version < VERSION:
+            for older in range(version, VERSION):
+                for statement in _SINCE[older]:
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

@@ -7,6 +7,7 @@ LedgerError.
 
 from __future__ import annotations
 
+import json
 import secrets
 import sqlite3
 import threading
@@ -402,6 +403,20 @@ class Ledger:
                 "UPDATE runs SET finished_ns = ?, summary = ? WHERE run_id = ?",
                 (time.time_ns(), rows.to_json(summary), run_id),
             )
+
+    def record_speeds(self, run_id: int, interval_s: float, samples: Sequence[int]) -> None:
+        """Keep how fast a run was: bytes per second, one sample for each ``interval_s`` seconds."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO speeds (run_id, interval_s, samples) VALUES (?, ?, ?)",
+                (run_id, interval_s, json.dumps(list(samples))),
+            )
+
+    def speeds(self, run_id: int) -> tuple[float, list[int]]:
+        """What ``record_speeds`` was given; no samples where nothing was kept."""
+        with self._reading() as db:
+            row = db.execute("SELECT interval_s, samples FROM speeds WHERE run_id = ?", (run_id,)).fetchone()
+            return (row[0], [int(sample) for sample in json.loads(row[1])]) if row else (1.0, [])
 
     def runs(self, limit: int = 50) -> list[RunRecord]:
         """The runs, newest first."""

@@ -56,6 +56,7 @@ from tui_sync.transfer.receipt import Receipt
 from tui_sync.transfer.recorder import Listener, Recorder
 from tui_sync.transfer.retention import Retention
 from tui_sync.transfer.retry import Retry
+from tui_sync.transfer.speeds import Speeds
 from tui_sync.transfer.throttle import Throttle
 from tui_sync.transfer.transform import transform
 from tui_sync.transfer.trash import Backups, Trash
@@ -112,6 +113,7 @@ class Engine:
         self._throttle = Throttle(options.bandwidth_limit)
         self._crew = Crew(options.workers or AUTO_WORKERS)
         self._progress = Progress(plan.totals)
+        self._speeds = Speeds(lambda: self._progress.bytes_done)
         self._part = part
         self._receipt = Receipt(
             verify.level(options.verify, self._reader.features),
@@ -181,6 +183,7 @@ class Engine:
     def start(self) -> None:
         """Begin; returns at once. Once only."""
         self._recorder.start()
+        self._speeds.start()
         self._thread.start()
 
     def pause(self) -> None:
@@ -284,6 +287,7 @@ class Engine:
             self._end()
 
     def _end(self) -> None:
+        self._speeds.stop()
         self._recorder.close()
         self._progress.phase = ""
         self._progress.finish()
@@ -294,6 +298,7 @@ class Engine:
         if self._trash.used:
             summary = replace(summary, trash=self._trash.root)
         try:
+            self._ledger.record_speeds(self.run_id, self._speeds.interval_s, self._speeds.samples)
             self._ledger.finish_run(self.run_id, summary)
         except TuiSyncError as error:
             self._fatal = self._fatal or error

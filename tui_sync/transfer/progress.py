@@ -117,6 +117,13 @@ class Progress:
     def elapsed_s(self) -> float:
         return (self._ended or time.monotonic()) - self._began
 
+    @property
+    def bytes_done(self) -> int:
+        """As a snapshot has it."""
+        with self._lock:
+            flying = sum(min(slot.done, slot.size) for slot in self._slots.values())
+            return self._settled_bytes + flying
+
     def snapshot(self, state: RunState, *, workers: int, bandwidth_limit: int | None) -> Snapshot:
         now = time.monotonic()
         with self._lock:
