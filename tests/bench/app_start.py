@@ -28,7 +28,7 @@ MOST_S = 0.5
 _DEADLINE_S = 30.0
 _SEEN = b"Profiles"
 _LOADED = "import textual.app"
-_PROFILE = '[source]\nurl = "sftp://me@files.example.org/{0}"\n[target]\nurl = "/srv/{0}"\n'
+_PROFILE = '[source]\nurl = "sftp://me@127.0.0.1:9/{0}"\n[target]\nurl = "/srv/{0}"\n'
 
 
 def first_paint(home: Path) -> float:

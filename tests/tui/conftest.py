@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 from tests.support.fake_session import NOW_NS, Sessions, profile
 from tui_sync.profiles import Profile
 from tui_sync.tui.app import TuiSyncApp
+from tui_sync.tui.reach import Reach
 from tui_sync.tui.screens.ask import ConfirmDialog
 from tui_sync.tui.screens.compare import CompareScreen
 from tui_sync.tui.screens.review import ReviewScreen
@@ -50,6 +51,7 @@ def make_app(tmp_path: Path) -> Iterator[MakeApp]:
             profiles_folder=given.pop("profiles_folder", tmp_path / "profiles"),  # type: ignore[arg-type]
             state_dir=given.pop("state_dir", tmp_path / "state"),  # type: ignore[arg-type]
             now_ns=lambda: NOW_NS,
+            knock=given.pop("knock", lambda endpoint: Reach.UNKNOWN),  # type: ignore[arg-type]
             **given,  # type: ignore[arg-type]
         )
         app.animation_level = "none"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from textual.widgets import Input
 
 from tests.support import fake_session as fake
 from tests.support.fake_session import Sessions
 from tests.tui.conftest import MIRROR, MakeApp, in_transfer, ready, said, shown, until
+from tests.tui.test_profiles_screen import ran
+from tui_sync import profiles
 from tui_sync.model import Verify
-from tui_sync.tui.screens.ask import ConfirmDialog
+from tui_sync.tui.screens.ask import ConfirmDialog, InputDialog
 from tui_sync.tui.screens.history import HistoryScreen, RunList
 from tui_sync.tui.screens.profiles import ProfilesScreen
 from tui_sync.tui.screens.report import PastReport, ReportScreen
@@ -202,7 +207,7 @@ async def test_quit_from_the_trees(make_app: MakeApp, key: str) -> None:
     assert sessions.last.closed
 
 
-async def test_history_and_a_past_report(make_app: MakeApp) -> None:
+async def test_history_and_a_past_report(make_app: MakeApp, tmp_path: Path) -> None:
     sessions = Sessions()
     app = make_app(MIRROR, sessions)
     async with app.run_test() as pilot:
@@ -210,7 +215,7 @@ async def test_history_and_a_past_report(make_app: MakeApp) -> None:
         await pilot.press("h")
         await until(pilot, lambda: "No run yet" in shown(app))
         await pilot.press("enter")
-        await until(pilot, lambda: "no run to open" in said(app))
+        await until(pilot, lambda: "There is no run yet" in said(app))
         await pilot.press("escape")
         assert app.screen is screen
         await in_transfer(pilot)
@@ -228,7 +233,38 @@ async def test_history_and_a_past_report(make_app: MakeApp) -> None:
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, PastReport))
         await until(pilot, lambda: "permission denied on the target" in shown(app))
+        await pilot.press("escape", "x")
+        await until(pilot, lambda: isinstance(app.screen, InputDialog))
+        app.screen.query_one(Input).value = str(tmp_path / "past.csv")
+        await pilot.press("enter")
+        await until(pilot, lambda: "Written:" in said(app))
+        assert "permission denied on the target" in (tmp_path / "past.csv").read_text()
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, PastReport))
+        await until(pilot, lambda: "permission denied on the target" in shown(app))
         await pilot.press("r")
-        await until(pilot, lambda: "This is a past run" in said(app))
-        await pilot.press("escape", "escape")
-        assert isinstance(app.screen, ReportScreen)
+        await until(pilot, lambda: isinstance(app.screen, ReviewScreen))
+        assert app.screen_stack[-2] is screen
+        assert screen.work is not None
+        assert screen.work.totals.work == 2
+
+
+async def test_a_past_run_is_compared_again_from_the_profiles(make_app: MakeApp, tmp_path: Path) -> None:
+    folder = tmp_path / "profiles"
+    folder.mkdir()
+    (folder / "photos.toml").write_text('[source]\nurl = "/here"\n[target]\nurl = "/there"\n')
+    ran(profiles.load(folder / "photos.toml"), tmp_path / "state")
+    app = make_app(None, Sessions())
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: "photos" in shown(app))
+        await pilot.press("h")
+        await until(
+            pilot, lambda: isinstance(app.screen, HistoryScreen) and app.screen.query_one(RunList).records
+        )
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, PastReport))
+        past = app.screen
+        await pilot.press("enter")
+        await ready(pilot)
+        await pilot.press("escape")
+        assert app.screen is past

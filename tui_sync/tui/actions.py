@@ -170,6 +170,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
     ),
     "history": (
         Command("open", ("enter",), "Open", "Show the report of the run", 1),
+        Command("export", ("x",), "Export", "Write the receipt to a file: HTML, JSON or CSV", 4),
         Command("back", ("escape",), "Back", "Back to where you came from", 3),
     ),
     "diff": (

@@ -27,8 +27,10 @@ from tui_sync.tui.widgets.bars import RunBar
 from tui_sync.tui.widgets.meters import share
 
 if TYPE_CHECKING:
+    from tui_sync.connectors.base import Endpoint
     from tui_sync.profiles import Profile
     from tui_sync.session import Session
+    from tui_sync.tui.reach import Reach
     from tui_sync.tui.work import SessionFactory, Work
 
 _LAST_WAIT_S = 6.0
@@ -64,7 +66,8 @@ class Palette(Provider):
 
 
 class TuiSyncApp(App[int]):
-    """``session_factory`` makes sessions as ``tui_sync.session.Session`` does; both clocks can be frozen."""
+    """``session_factory`` makes sessions as ``tui_sync.session.Session`` does; both clocks can be frozen.
+    ``knock`` tells whether a place answers, by default as ``reach.knock`` does."""
 
     TITLE = "tui-sync"
     CSS_PATH = "app.tcss"
@@ -81,6 +84,7 @@ class TuiSyncApp(App[int]):
         state_dir: Path | None = None,
         now_ns: Callable[[], int] = text.now_ns,
         monotonic: Callable[[], float] = time.monotonic,
+        knock: Callable[[Endpoint], Reach] | None = None,
     ) -> None:
         super().__init__()
         self.profile = profile
@@ -88,6 +92,7 @@ class TuiSyncApp(App[int]):
         self.state_dir = state_dir
         self.now_ns = now_ns
         self.monotonic = monotonic
+        self.knock = knock
         self._make_session = session_factory
         self._works: list[Work] = []
         self._prompts: list[AppPrompts] = []
@@ -125,8 +130,33 @@ class TuiSyncApp(App[int]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         yield SystemCommand("Theme", "Choose other colours", self.action_change_theme)
 
-    def open_profile(self, profile: Profile) -> None:
-        """Show a pair's trees, or its run where that is under way."""
+    def compare_again(
+        self, profile: Profile, *, retry_of: int | None = None, then_review: bool = False
+    ) -> None:
+        """Make a new plan of a pair, on its trees where they are open below. The rest as ``CompareScreen``
+        has it."""
+        from tui_sync.tui.screens.compare import CompareScreen
+
+        below = next(
+            (
+                screen
+                for screen in reversed(self.screen_stack)
+                if isinstance(screen, CompareScreen) and screen.profile.pair_id == profile.pair_id
+            ),
+            None,
+        )
+        if below is not None:
+            # A plan of their own would be dropped by the new one.
+            while self.screen is not below:
+                self.pop_screen()
+            below.renew(then_review=then_review, retry_of=retry_of)
+            return
+        self.open_profile(profile, retry_of=retry_of, then_review=then_review)
+
+    def open_profile(
+        self, profile: Profile, *, retry_of: int | None = None, then_review: bool = False
+    ) -> None:
+        """Show a pair's trees, or its run where that is under way. The rest as ``CompareScreen`` has it."""
         from tui_sync.tui.screens.compare import CompareScreen
 
         work = next(
@@ -135,7 +165,7 @@ class TuiSyncApp(App[int]):
         if work is not None:
             self._come_back(work)
             return
-        self.push_screen(CompareScreen(profile))
+        self.push_screen(CompareScreen(profile, retry_of=retry_of, then_review=then_review))
 
     def new_work(self, profile: Profile) -> Work:
         """A pair to work on; ``retire`` gives it back."""

@@ -18,6 +18,10 @@ _CHUNK = 32_768
 # One in so many is where a loop in C over all begins to beat one in Python over a few.
 _MANY = 12
 _RUNS = re.compile(b"\1+")
+# A byte that no printable name has.
+_MARK, _MARK_FIRST = b"\1", b"\n\1"
+_REST = bytes(set(range(256)) - {*_MARK_FIRST})
+_TO_FLAGS = bytes(code == 2 for code in range(256))
 
 
 class Names:
@@ -41,15 +45,15 @@ class Names:
 
 
 class _Chunk:
-    """Some names, each behind a line break, and where those are."""
+    """Some names as UTF-8, each behind a line break, and where those are."""
 
     __slots__ = ("_starts", "_text")
 
-    def __init__(self, names: list[str]) -> None:
-        self._text = "\n" + "\n".join(names)
+    def __init__(self, names: list[bytes]) -> None:
+        self._text = b"\n" + b"\n".join(names)
         self._starts = array("I", accumulate((0, *(len(name) + 1 for name in names))))
 
-    def mark(self, text: str, mask: bytearray, first: int, crowded: bool) -> bool:
+    def mark(self, text: bytes, mask: bytearray, first: int, crowded: bool) -> bool:
         """Set the flags, from ``first`` on, of the names that hold ``text``; with a line break in front of
         it, of those that begin with it. ``crowded``: very many do, as is to be expected from those before;
         returns whether so it is."""
@@ -66,13 +70,24 @@ class _Chunk:
                 left -= 1
             if at < 0:
                 return False
-        names = whole[1:].split("\n")
-        if text[0] == "\n":
-            start = text[1:]
-            mask[first : first + count] = bytes([name.startswith(start) for name in names])
-        else:
-            mask[first : first + count] = bytes([text in name for name in names])
+        mask[first : first + count] = _flags(whole, text)
         return mask.count(1, first, first + count) > few
+
+
+def _flags(whole: bytes, text: bytes) -> bytes:
+    """One flag for each line of ``whole``: whether ``text`` is in it. No loop in Python: ``text`` becomes a
+    mark, all but marks and line breaks goes, and then lines with marks become one byte, those without
+    another."""
+    if len(text) == 1:
+        # Far cheaper than to replace it.
+        marks = whole.translate(bytes.maketrans(text, _MARK), _REST.replace(text, b""))
+    else:
+        marks = whole.replace(text, _MARK_FIRST if text.startswith(b"\n") else _MARK).translate(None, _REST)
+    if b"\n\n" not in marks and not marks.endswith(b"\n"):
+        return b"\1" * whole.count(b"\n")
+    while b"\1\1" in marks:
+        marks = marks.replace(b"\1\1", _MARK)
+    return marks.replace(_MARK_FIRST, b"\2").translate(_TO_FLAGS)
 
 
 class Search:
@@ -80,11 +95,11 @@ class Search:
 
     def __init__(self) -> None:
         self._chunks: list[_Chunk] = []
-        self._last: list[str] = []
+        self._last: list[bytes] = []
 
     def append(self, name: str) -> None:
         plain = name.isascii() and name.isprintable()
-        self._last.append(name.lower() if plain else printable(name).casefold())
+        self._last.append((name.lower() if plain else printable(name).casefold()).encode())
         if len(self._last) == _CHUNK:
             self._chunks.append(_Chunk(self._last))
             self._last = []
@@ -92,9 +107,12 @@ class Search:
     def holding(self, text: str) -> bytearray:
         """A mask of the names that hold ``text``, which is in lower case."""
         mask = bytearray(len(self._chunks) * _CHUNK + len(self._last))
+        sought = text.encode("utf-8", "replace")
+        if not sought:
+            return bytearray(b"\1" * len(mask))
         crowded = False
         for number, chunk in enumerate(self._parts()):
-            crowded = chunk.mark(text, mask, number * _CHUNK, crowded)
+            crowded = chunk.mark(sought, mask, number * _CHUNK, crowded)
         return mask
 
     def beginning(self, text: str) -> bytearray:

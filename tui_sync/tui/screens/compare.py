@@ -12,12 +12,13 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from tui_sync.errors import TuiSyncError
-from tui_sync.model import ChangeKind, Plan, Totals
+from tui_sync.model import Plan, Totals
 from tui_sync.names import printable
 from tui_sync.tui import actions
 from tui_sync.tui.bridge import run_in_thread
-from tui_sync.tui.rows import Only, Order, Rows
-from tui_sync.tui.screens.base import FlowScreen
+from tui_sync.tui.reasons import why_not_include, why_not_override
+from tui_sync.tui.rows import Only, Rows
+from tui_sync.tui.screens.trees import TreesScreen
 from tui_sync.tui.widgets.bars import TopBar
 from tui_sync.tui.widgets.details import Details
 from tui_sync.tui.widgets.lines import LineList
@@ -37,15 +38,24 @@ _WHILE_LISTING = ("open", "fold", "unfold", "switch_pane")
 _GROW_SHARE = 10
 
 
-class CompareScreen(FlowScreen):
+class CompareScreen(TreesScreen):
     """Connects, scans and shows one pair. Its state is one of the classes -busy, -failed and -ready."""
 
     PLACE = "Compare"
     GROUP = "compare"
     BINDINGS: ClassVar[list[BindingType]] = actions.bindings("compare")
 
-    def __init__(self, profile: Profile, work: Work | None = None) -> None:
-        """With ``work``, a pair whose run is under way, nothing is listed before ``renew``."""
+    def __init__(
+        self,
+        profile: Profile,
+        work: Work | None = None,
+        *,
+        retry_of: int | None = None,
+        then_review: bool = False,
+    ) -> None:
+        """With ``work``, a pair whose run is under way, nothing is listed before ``renew``. Else the first
+        plan is of what did not go through in the run ``retry_of``, if given, and leads to its review if
+        ``then_review``."""
         super().__init__()
         self.profile = profile
         self.work = work
@@ -54,9 +64,8 @@ class CompareScreen(FlowScreen):
         self._scan_number = 0
         self._before = ""
         self._grow_at = 0.0
-        self._hide_equal = False
-        self._order = Order.NAME
-        self._then_review = False
+        self._retry_of = retry_of
+        self._then_review = then_review
 
     def body(self) -> ComposeResult:
         yield ScanPanel()
@@ -80,7 +89,7 @@ class CompareScreen(FlowScreen):
         self.query_one(ColumnHead).show(source, target)
         self._busy = self.set_interval(1 / 10, self._poll, pause=True)
         if self.work is None:
-            self.scan()
+            self.scan(then_review=self._then_review, retry_of=self._retry_of)
         else:
             self._set_state("busy")
 
@@ -95,10 +104,6 @@ class CompareScreen(FlowScreen):
 
     def _tree_width(self) -> int:
         return self.query_one(CompareTree).scrollable_content_region.width
-
-    @property
-    def trees(self) -> CompareTree:
-        return self.query_one(CompareTree)
 
     @property
     def state(self) -> str:
@@ -182,9 +187,9 @@ class CompareScreen(FlowScreen):
         tree = self.trees
         before = self._before or (tree.rows.path(tree.row) if tree.row >= 0 else "")
         self.work.accept(plan, rows, totals)
-        if self._hide_equal:
+        if self.hide_equal:
             rows.set_hide_equal(True)
-        rows.set_order(self._order)
+        rows.set_order(self.order)
         rows.set_filter(self.query_one("#filter-text", Input).value)
         self._set_state("ready")
         if tree.rows is not rows:
@@ -194,8 +199,8 @@ class CompareScreen(FlowScreen):
             tree.update(row)
         else:
             tree.reload()
-        self._show_totals()
-        self._show_details()
+        self.show_totals()
+        self.show_details()
         if self._then_review and self.is_active:
             self.action_do("review")
 
@@ -218,12 +223,12 @@ class CompareScreen(FlowScreen):
             self.ours.retire(self.work)
             self.work = None
 
-    def _show_totals(self) -> None:
+    def show_totals(self) -> None:
         if self.work is None:
             return
         plan = self.work.plan
         note = "! refused: see the review" if plan is not None and plan.refused else ""
-        self._show_view()
+        self.show_view()
         self.query_one(TotalsBar).show(self.work.totals, self.work.rows, note)
         rows = self.trees.rows
         found = len(rows.visible)
@@ -231,19 +236,7 @@ class CompareScreen(FlowScreen):
             ("no row" if not found else f"{found:,} rows") if rows.filter else ""
         )
 
-    def _show_view(self) -> None:
-        """A line about how the rows are sorted and which of them are left out, where that is unusual."""
-        rows = self.trees.rows
-        parts = []
-        if rows.only is not Only.ALL:
-            what = "conflicts" if rows.only is Only.CONFLICT else f"what is {rows.only.value}"
-            parts.append(f"Only {what} (v: the next view, Esc: all)")
-        if rows.order is not Order.NAME:
-            parts.append(f"Sorted by {rows.order.value}")
-        self.query_one("#view", Static).update(" · ".join(parts))
-        self.set_class(bool(parts), "-viewing")
-
-    def _show_details(self) -> None:
+    def show_details(self) -> None:
         details, tree = self.query_one(Details), self.trees
         row = tree.row
         if row < 0 or self.work is None:
@@ -279,9 +272,12 @@ class CompareScreen(FlowScreen):
         if row < 0 and name in ("include", "open", "next_change", "previous_change"):
             return "There is no row here."
         if name == "override":
-            return "There is no row here." if row < 0 else self._why_not_override(row)
+            if row < 0:
+                return "There is no row here."
+            assert self.work is not None
+            return "" if self.work.other_action(row) is not None else why_not_override(self.trees.rows, row)
         if name == "include" and not self.trees.rows.has_work(row):
-            return self._why_not_include(row)
+            return why_not_include(self.trees.rows, row)
         return ""
 
     @property
@@ -299,29 +295,6 @@ class CompareScreen(FlowScreen):
             or rows.taken_out()
         )
 
-    def _why_not_include(self, row: int) -> str:
-        kind = self.trees.rows.kind(row)
-        if kind is ChangeKind.EQUAL:
-            return "Nothing to take out here: it is equal on both sides."
-        if kind is ChangeKind.EXCLUDED:
-            return "A filter of the profile leaves this out: change the profile to have it in."
-        if kind is ChangeKind.EXTRA:
-            return "This stays as it is: in copy mode nothing is deleted."
-        return "This is left alone anyway: the reason stands below."
-
-    def _why_not_override(self, row: int) -> str:
-        rows = self.trees.rows
-        assert self.work is not None
-        if self.work.other_action(row) is not None:
-            return ""
-        if rows.kind(row) is ChangeKind.EXTRA:
-            return "Not all of this is known well enough to delete it."
-        if rows.has_work(row):
-            return "Space takes this out of the plan; there is nothing else to do with it."
-        if rows.is_folder(row):
-            return "Only for files, and for folders that only the target has."
-        return "There is nothing else that could safely be done here: the reason stands below."
-
     def label(self, command: actions.Command) -> str:
         if command.name == "hide_equal" and self.trees.rows.hide_equal:
             return "Show equal"
@@ -335,7 +308,7 @@ class CompareScreen(FlowScreen):
             return
         rows = self.trees.rows
         if self.state == "ready" and rows.only is not Only.ALL:
-            self._set_only(Only.ALL)
+            self.set_only(Only.ALL)
             return
         self._scan_number += 1
         self.dismiss()
@@ -353,8 +326,8 @@ class CompareScreen(FlowScreen):
         """Show what was taken out meanwhile, or scan again after a run."""
         if self.work is not None and self.work.plan is not None:
             self.trees.update(self.trees.row)
-            self._show_totals()
-            self._show_details()
+            self.show_totals()
+            self.show_details()
 
     def do_rescan(self) -> None:
         self.scan()
@@ -381,8 +354,8 @@ class CompareScreen(FlowScreen):
             self.say(printable(str(error)), warning=True)
             return
         tree.refresh()
-        self._show_totals()
-        self._show_details()
+        self.show_totals()
+        self.show_details()
 
     def do_open(self) -> None:
         rows, row = self.trees.rows, self.trees.row
@@ -391,67 +364,6 @@ class CompareScreen(FlowScreen):
             self.trees.update(row)
         else:
             self.ours.show_differences(self.work, row)
-
-    def do_fold(self) -> None:
-        rows, row = self.trees.rows, self.trees.row
-        if row >= 0 and rows.has_children(row) and not rows.is_folded(row):
-            rows.fold(row, True)
-            self.trees.update(row)
-        elif row >= 0 and rows.parents[row] >= 0:
-            self.trees.update(rows.parents[row])
-
-    def do_unfold(self) -> None:
-        rows, row = self.trees.rows, self.trees.row
-        if row >= 0 and rows.is_folded(row):
-            rows.fold(row, False)
-            self.trees.update(row)
-        elif row >= 0 and rows.has_children(row):
-            self.trees.move(1)
-
-    def do_fold_all(self) -> None:
-        rows, row = self.trees.rows, self.trees.row
-        rows.fold_all(True)
-        self.trees.update(max(0, row))
-
-    def do_unfold_all(self) -> None:
-        rows, row = self.trees.rows, self.trees.row
-        rows.fold_all(False)
-        self.trees.update(max(0, row))
-
-    def do_hide_equal(self) -> None:
-        rows, row = self.trees.rows, self.trees.row
-        self._hide_equal = not rows.hide_equal
-        rows.set_hide_equal(self._hide_equal)
-        self.trees.update(max(0, row))
-        self._show_totals()
-        self._show_details()
-
-    def do_only(self) -> None:
-        """To the next view that shows anything."""
-        rows = self.trees.rows
-        views = list(Only)
-        at = views.index(rows.only)
-        for view in (*views[at + 1 :], *views[: at + 1]):
-            if view is Only.ALL or rows.any_of(view):
-                self._set_only(view)
-                return
-
-    def _set_only(self, view: Only) -> None:
-        rows, row = self.trees.rows, self.trees.row
-        rows.set_only(view)
-        if view is not Only.ALL and (row < 0 or not rows.is_of(view, row)):
-            row = rows.first_of(view)
-        self.trees.update(max(0, row))
-        self._show_totals()
-        self._show_details()
-
-    def do_sort(self) -> None:
-        rows, row = self.trees.rows, self.trees.row
-        orders = list(Order)
-        self._order = orders[(orders.index(rows.order) + 1) % len(orders)]
-        rows.set_order(self._order)
-        self.trees.update(max(0, row))
-        self._show_view()
 
     def do_override(self) -> None:
         assert self.work is not None
@@ -463,29 +375,14 @@ class CompareScreen(FlowScreen):
             return
         self.say(words)
         tree.refresh()
-        self._show_totals()
-        self._show_details()
-
-    def do_next_change(self) -> None:
-        self._jump(1)
-
-    def do_previous_change(self) -> None:
-        self._jump(-1)
-
-    def _jump(self, step: int) -> None:
-        rows = self.trees.rows
-        row = rows.next_change(self.trees.row, step)
-        if row < 0:
-            self.say("No row differs.")
-            return
-        rows.reveal(row)
-        self.trees.update(row)
+        self.show_totals()
+        self.show_details()
 
     def do_switch_pane(self) -> None:
         self.trees.active = 1 - self.trees.active
         self.query_one(ColumnHead).activate(self.trees.active)
         self.trees.refresh()
-        self._show_details()
+        self.show_details()
 
     def do_filter(self) -> None:
         self.add_class("-filtering")
@@ -506,8 +403,8 @@ class CompareScreen(FlowScreen):
         if row < 0 or not rows.is_shown(row):
             row = max(0, rows.first_match)
         self.trees.update(row)
-        self._show_totals()
-        self._show_details()
+        self.show_totals()
+        self.show_details()
         self.update_keys()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -515,7 +412,7 @@ class CompareScreen(FlowScreen):
         self._end_filter()
 
     def on_line_list_moved(self, event: LineList.Moved) -> None:
-        self._show_details()
+        self.show_details()
         self.update_keys()
 
     def on_line_list_chosen(self, event: LineList.Chosen) -> None:

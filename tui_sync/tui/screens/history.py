@@ -14,7 +14,7 @@ from tui_sync.tui import actions, text
 from tui_sync.tui.bridge import run_in_thread
 from tui_sync.tui.runs import open_existing, outcome_words
 from tui_sync.tui.screens.base import FlowScreen
-from tui_sync.tui.screens.report import PastReport
+from tui_sync.tui.screens.report import PastReport, ask_export
 from tui_sync.tui.widgets.bars import TopBar
 from tui_sync.tui.widgets.lines import Line, LineList
 from tui_sync.tui.widgets.panels import TroublePanel
@@ -22,6 +22,7 @@ from tui_sync.tui.widgets.panels import TroublePanel
 if TYPE_CHECKING:
     from tui_sync.ledger import Ledger, RunRecord
     from tui_sync.profiles import Profile
+
 
 class RunList(LineList):
     """One line per run, newest first."""
@@ -107,8 +108,11 @@ class HistoryScreen(FlowScreen):
         panel.show(title, sentence, (("Esc", "back"),))
 
     def why_not(self, name: str) -> str:
-        if name == "open" and not self.query_one(RunList).records:
-            return "There is no run to open."
+        if name == "back":
+            return ""
+        records = self.query_one(RunList).records
+        if not records:
+            return "There is no run yet."
         return ""
 
     def do_open(self) -> None:
@@ -116,6 +120,11 @@ class HistoryScreen(FlowScreen):
         record, ledger = runs.records[runs.cursor], self._ledger
         assert ledger is not None
         self.app.push_screen(PastReport(self.profile, record.summary, ledger=ledger, run_id=record.run_id))
+
+    def do_export(self) -> None:
+        runs, ledger = self.query_one(RunList), self._ledger
+        assert ledger is not None
+        ask_export(self, ledger, runs.records[runs.cursor].run_id)
 
     def do_back(self) -> None:
         self.dismiss()

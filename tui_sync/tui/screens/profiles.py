@@ -15,9 +15,10 @@ from textual.binding import BindingType
 from tui_sync.errors import TuiSyncError
 from tui_sync.names import printable
 from tui_sync.tui import actions, text
-from tui_sync.tui.bridge import run_in_thread
-from tui_sync.tui.screens.base import FlowScreen
+from tui_sync.tui.bridge import post, run_in_thread
+from tui_sync.tui.messages import Finished
 from tui_sync.tui.runs import open_existing, outcome_words
+from tui_sync.tui.screens.base import FlowScreen
 from tui_sync.tui.widgets.bars import ARROW
 from tui_sync.tui.widgets.lines import Line, LineList, Painted, centred
 
@@ -27,16 +28,21 @@ if TYPE_CHECKING:
     from tui_sync.profiles.imports import Found
     from tui_sync.tui.screens.form import Draft
 
+# What ``reach.Reach`` calls a place that answers.
+ANSWERS = "answers"
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
     """One profile as it is listed. ``problem``: why its last run is not known; ``reached``: whether both
-    sides answered when they were last tried, and what they said."""
+    sides could be used when they were last tried, and what they said; ``doors``: what a knock at source and
+    target has shown."""
 
     found: Available
     last: RunRecord | None = None
     problem: str = ""
     reached: tuple[bool, str] | None = None
+    doors: tuple[str, str] = ("", "")
 
 
 class ProfileList(LineList):
@@ -126,7 +132,19 @@ class ProfileList(LineList):
             tone = "run--good" if fine else "run--bad"
             mark = "✓" if fine else "!"
             below.append([Segment(text.shorten(f"{mark} {words}", width), self.ink(*on, tone))])
+        elif any(card.doors):
+            below.append(self._doors(card.doors, on))
         return below
+
+    def _doors(self, doors: tuple[str, str], on: tuple[str, ...]) -> Line:
+        """``✓ Source answers   ! Target: no answer``."""
+        line: Line = []
+        for side, word in zip(("Source", "Target"), doors, strict=True):
+            if word:
+                fine = word == ANSWERS
+                words = f"✓ {side} {word}" if fine else f"! {side}: {word}"
+                line.append(Segment(f"{words}   ", self.ink(*on, "run--good" if fine else "run--bad")))
+        return line
 
 
 class Welcome(Painted):
@@ -171,6 +189,7 @@ class ProfilesScreen(FlowScreen):
     def __init__(self) -> None:
         super().__init__()
         self._reached: dict[str, tuple[bool, str]] = {}
+        self._doors: dict[str, str] = {}
 
     def body(self) -> ComposeResult:
         yield ProfileList()
@@ -218,6 +237,23 @@ class ProfilesScreen(FlowScreen):
         welcome.refresh()
         if cards and self.is_active:
             profiles.focus()
+        self._knock(cards)
+
+    def _knock(self, cards: Sequence[Card]) -> None:
+        """See which places answer, each once; ``rescan`` looks again."""
+        from tui_sync.tui.reach import Reach, knock, knock_at_all
+
+        pairs = [card.found.profile for card in cards if card.found.profile is not None]
+        places = {end.url: end for pair in pairs for end in (pair.source, pair.target)}
+        new = [end for url, end in places.items() if url not in self._doors]
+        doors = self._doors
+        doors.update((end.url, "") for end in new)
+
+        def told(url: str, reach: Reach) -> None:
+            doors[url] = reach.value
+            post(self, Finished(self._mark))
+
+        knock_at_all(new, self.ours.knock or knock, told)
 
     def _failed(self, sentence: str) -> None:
         self.say(sentence, warning=True)
@@ -334,13 +370,21 @@ class ProfilesScreen(FlowScreen):
 
     def _with_reached(self, cards: Sequence[Card]) -> list[Card]:
         return [
-            replace(card, reached=self._reached.get(card.found.profile.pair_id))
+            replace(
+                card,
+                reached=self._reached.get(card.found.profile.pair_id),
+                doors=(
+                    self._doors.get(card.found.profile.source.url, ""),
+                    self._doors.get(card.found.profile.target.url, ""),
+                ),
+            )
             if card.found.profile is not None
             else card
             for card in cards
         ]
 
     def do_rescan(self) -> None:
+        self._doors = {}
         self.read()
 
     def do_back(self) -> None:

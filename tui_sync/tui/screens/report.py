@@ -75,6 +75,11 @@ def outcome_line(outcome: Outcome) -> Pieces:
     ]
 
 
+def went_through_all(summary: Summary | None) -> bool:
+    """Whether a run got as far as every item, so that what did not go through is all that is left."""
+    return summary is not None and summary.status in ("partial", "drifted")
+
+
 class Receipt(Sequence[Pieces]):
     """The lines of a run's receipt, read from the ledger page by page as they come into sight."""
 
@@ -197,29 +202,7 @@ class RunReport(FlowScreen):
         self._choose((self._filter - 1) % len(FILTERS))
 
     def do_export(self) -> None:
-        name = printable(self._ledger.path.stem).replace("/", "_")
-        self.app.push_screen(
-            InputDialog(
-                "Export the receipt",
-                ("The ending decides the form: .html to read, .json or .csv for other programs.",),
-                value=str(Path.cwd() / f"{name}-run-{self.run_id}.html"),
-                check=export_problem,
-                hint="Enter writes the file",
-            ),
-            self._export,
-        )
-
-    def _export(self, answer: str | None) -> None:
-        if answer is None:
-            return
-        path = Path(answer).expanduser()
-        run_in_thread(
-            self,
-            lambda: write_export(self._ledger, self.run_id, path),
-            lambda _: self.say(f"Written: {printable(str(path))}"),
-            lambda sentence: self.say(sentence, warning=True),
-            name="tui-sync-export",
-        )
+        ask_export(self, self._ledger, self.run_id)
 
     def do_history(self) -> None:
         from tui_sync.tui.screens.history import HistoryScreen
@@ -228,6 +211,34 @@ class RunReport(FlowScreen):
 
     def do_back(self) -> None:
         self.dismiss()
+
+
+def ask_export(screen: FlowScreen, ledger: Ledger, run_id: int) -> None:
+    """Ask for a file, and write a run's receipt to it."""
+
+    def answered(answer: str | None) -> None:
+        if answer is None:
+            return
+        path = Path(answer).expanduser()
+        run_in_thread(
+            screen,
+            lambda: write_export(ledger, run_id, path),
+            lambda _: screen.say(f"Written: {printable(str(path))}"),
+            lambda sentence: screen.say(sentence, warning=True),
+            name="tui-sync-export",
+        )
+
+    name = printable(ledger.path.stem).replace("/", "_")
+    screen.app.push_screen(
+        InputDialog(
+            "Export the receipt",
+            ("The ending decides the form: .html to read, .json or .csv for other programs.",),
+            value=str(Path.cwd() / f"{name}-run-{run_id}.html"),
+            check=export_problem,
+            hint="Enter writes the file",
+        ),
+        answered,
+    )
 
 
 def export_problem(answer: str) -> str:
@@ -274,18 +285,13 @@ class ReportScreen(RunReport):
         )
         self._compare = compare
 
-    @property
-    def _whole(self) -> bool:
-        """Whether the run got as far as every item, so that what did not go through is all that is left."""
-        return self.summary is not None and self.summary.status in ("partial", "drifted")
-
     def why_not(self, name: str) -> str:
         if name == "retry" and self.summary is not None and self.summary.status == "ok":
             return "Everything went through: there is nothing to retry."
         return ""
 
     def label(self, command: actions.Command) -> str:
-        if command.name == "retry" and not self._whole:
+        if command.name == "retry" and not went_through_all(self.summary):
             return "Go on"
         return command.label
 
@@ -295,7 +301,9 @@ class ReportScreen(RunReport):
 
     def do_retry(self) -> None:
         self.dismiss()
-        self._compare.renew(then_review=True, retry_of=self.run_id if self._whole else None)
+        self._compare.renew(
+            then_review=True, retry_of=self.run_id if went_through_all(self.summary) else None
+        )
 
     def do_back(self) -> None:
         """Back to the profiles, past the trees of a plan that is spent."""
@@ -307,11 +315,21 @@ class PastReport(RunReport):
     """The report of an earlier run."""
 
     def why_not(self, name: str) -> str:
-        if name in ("open", "retry"):
-            return "This is a past run: Esc leads back."
+        if name == "retry" and self.summary is not None and self.summary.status == "ok":
+            return "Everything went through: there is nothing to retry."
         if name == "history":
             return "Esc leads back to the history."
         return ""
 
     def label(self, command: actions.Command) -> str:
-        return "Back" if command.name == "back" else command.label
+        if command.name == "retry" and not went_through_all(self.summary):
+            return "Go on"
+        return {"back": "Back", "open": "Compare"}.get(command.name, command.label)
+
+    def do_open(self) -> None:
+        self.ours.compare_again(self.profile)
+
+    def do_retry(self) -> None:
+        """A new plan of what did not go through then; of everything where the run was cut off."""
+        only = self.run_id if went_through_all(self.summary) else None
+        self.ours.compare_again(self.profile, retry_of=only, then_review=True)
