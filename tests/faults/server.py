@@ -12,6 +12,7 @@ import random
 import re
 import socket
 import stat
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from tui_sync.connectors.sftp.login import login_of
 from tui_sync.connectors.sftp.pool import SessionPool
 from tui_sync.connectors.sftp.transport import ByteChannel
 from tui_sync.connectors.sftp.wire import OpenFlag, StatusCode
-from tui_sync.errors import ConnectionLost
+from tui_sync.errors import ConnectionLost, NotSupported
 
 EXTENSIONS = (wire.POSIX_RENAME, wire.FSYNC, wire.STATVFS, wire.LSETSTAT)
 LIMITS = wire.Limits(packet=256 << 10, read=64 << 10, write=64 << 10, handles=0)
@@ -62,6 +63,7 @@ class LyingServer:
     """Serves ``folder`` as its root. ``asked`` lists all requests, ``connections`` counts logins.
 
     ``shuffle`` answers in any order what arrived together. ``free`` is what it says of its free space.
+    ``shell``: its logins can run commands, which see ``folder`` as SFTP does, and count as ``commands``.
     ``path_first``: it takes the requests for symlinks as the draft has them, not as OpenSSH does.
     """
 
@@ -74,6 +76,7 @@ class LyingServer:
         shuffle: random.Random | None = None,
         free: int = 1 << 40,
         path_first: bool = False,
+        shell: bool = False,
     ) -> None:
         self.path_first = path_first
         self.folder = folder
@@ -81,6 +84,8 @@ class LyingServer:
         self.extensions = extensions
         self.shuffle = shuffle
         self.free = free
+        self.shell = shell
+        self.commands = 0
         self.asked: list[Asked] = []
         self.connections = 0
         self._times: Counter[tuple[str, str]] = Counter()
@@ -129,6 +134,18 @@ class _Login:
         threading.Thread(
             target=_Channel(self._server, theirs, self.close).serve, name="lying-server", daemon=True
         ).start()
+        return SocketChannel(ours)
+
+    def open_command(self, command: str) -> ByteChannel:
+        if not self._server.shell:
+            raise NotSupported("no command is run here")
+        self._server.commands += 1
+        ours, theirs = socket.socketpair()
+        self._ends.append(ours)
+        # As if the shell had the folder for its root.
+        command = command.replace('printf "$p', f'printf "{self._server.folder}$p')
+        with theirs:
+            subprocess.Popen(["sh", "-c", command], stdin=theirs, stdout=theirs)
         return SocketChannel(ours)
 
     @property
@@ -191,11 +208,11 @@ class _Channel:
             return type(request).__name__, self._handles.get(handle, ("?", 0))[0]
         if isinstance(request, wire.Rename):
             return "Rename", request.new
+        if isinstance(request, wire.SymLink):
+            return "SymLink", request.first if self._server.path_first else request.second
         if not isinstance(request, wire.Extended):
             return type(request).__name__, request.path
         fields = wire.Fields(request.payload)
-        if isinstance(request, wire.SymLink):
-            return "SymLink", request.first if self._server.path_first else request.second
         if request.name in (wire.FSYNC, wire.COPY_DATA):
             return request.name, self._handles.get(fields.string(), ("?", 0))[0]
         if request.name in (wire.POSIX_RENAME, wire.HARDLINK):
@@ -246,14 +263,14 @@ class _Channel:
                 if os.path.lexists(self._local(request.new)):
                     return wire.Status(StatusCode.FAILURE, "Failure")
                 os.rename(self._local(request.old), self._local(request.new))
-            case wire.Extended():
-                return self._extended(request)
-            case _:
             case wire.SymLink():
                 text, path = request.first, request.second
                 if self._server.path_first:
                     text, path = path, text
                 os.symlink(text, self._local(path))
+            case wire.Extended():
+                return self._extended(request)
+            case _:
                 return self._by_handle(request)
         return OK
 
@@ -315,24 +332,21 @@ class _Channel:
         self._handles[handle] = (path, what)
         return wire.Handle(handle)
 
-    def _extended(self, request: wire.Extended) -> wire.Response:
-        if request.name == wire.LIMITS:
-            return wire.ExtendedReply(LIMITS.encode())
     def _descriptor(self, handle: bytes) -> int:
         _, what = self._handles[handle]
         if not isinstance(what, int):
             raise ValueError("no file")
         return what
 
+    def _extended(self, request: wire.Extended) -> wire.Response:
+        if request.name == wire.LIMITS:
+            return wire.ExtendedReply(LIMITS.encode())
         if request.name not in self._server.extensions:
             return wire.Status(StatusCode.OP_UNSUPPORTED, "Unsupported")
         fields = wire.Fields(request.payload)
         match request.name:
             case wire.POSIX_RENAME:
                 os.replace(self._local(fields.text()), self._local(fields.text()))
-            case wire.FSYNC:
-                self._handles[fields.string()]
-            case wire.STATVFS:
             case wire.HARDLINK:
                 old, new = self._local(fields.text()), self._local(fields.text())
                 os.link(old, new, follow_symlinks=False)
@@ -340,6 +354,9 @@ class _Channel:
                 source, offset, length = fields.string(), fields.u64(), fields.u64()
                 data = os.pread(self._descriptor(source), length, offset)
                 os.pwrite(self._descriptor(fields.string()), data, fields.u64())
+            case wire.FSYNC:
+                self._handles[fields.string()]
+            case wire.STATVFS:
                 os.stat(self._local(fields.text()))
                 return wire.ExtendedReply(wire.FileSystem(1, self._server.free).encode())
             case wire.LSETSTAT:

@@ -30,7 +30,7 @@ class SocketChannel:
         self._end.settimeout(timeout)
         try:
             data = self._end.recv(limit)
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):
             raise TimedOut("nothing came") from None
         except OSError:
             data = b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +17,8 @@ class SshServer:
     """Serves ``root`` over SFTP to ``user``, who logs in as ``methods`` say.
 
     ``questions`` are what keyboard-interactive asks; one that begins with ``Code`` is asked in the open and
-    wants 123456. With ``forwards`` it is a jump host. ``logins`` counts those that succeeded, ``attempts``
-    keeps what was answered.
+    wants 123456. With ``forwards`` it is a jump host; with ``shell`` it runs commands, which see the whole
+    machine. ``logins`` counts those that succeeded, ``attempts`` keeps what was answered.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class SshServer:
         password: str = "right",
         questions: tuple[str, ...] = ("Password: ",),
         forwards: bool = False,
+        shell: bool = False,
         sftp_server: type[asyncssh.SFTPServer] = asyncssh.SFTPServer,
     ) -> None:
         self.root = root
@@ -35,6 +37,7 @@ class SshServer:
         self.password = password
         self.questions = questions
         self.forwards = forwards
+        self.shell = shell
         self.sftp_server = sftp_server
         self.user = "somebody"
         self.port = 0
@@ -77,6 +80,8 @@ class SshServer:
             server_host_keys=[self._key],
             sftp_factory=lambda channel: self.sftp_server(channel, chroot=os.fsencode(self.root)),
             allow_scp=False,
+            process_factory=_run if self.shell else None,
+            encoding=None,
         )
         self.port = self._listener.get_port()
 
@@ -88,6 +93,12 @@ class SshServer:
         self._listener.close()
         await self._abort()
         await self._listener.wait_closed()
+
+
+async def _run(process: Any) -> None:
+    ran = subprocess.Popen(process.command, shell=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    await process.redirect(stdin=ran.stdin, stdout=ran.stdout)
+    await process.wait_closed()
 
 
 class _Door(asyncssh.SSHServer):

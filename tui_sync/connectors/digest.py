@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from tui_sync.cancel import CancelToken
 from tui_sync.connectors.base import Reader
+from tui_sync.model import Entry
 
 ALGORITHM = "sha256"
+# Over a short line, what is this small is read before a program for it has started.
+_READ = 128 << 10
+
+
+@runtime_checkable
+class HashesFiles(Protocol):
+    """A Reader whose storage may be able to compute SHA-256, which has first to be found out."""
+
+    def hashes(self) -> bool:
+        """Whether it can. Asks the storage the first time. Raises nothing."""
+
+    @property
+    def far(self) -> bool:
+        """Whether the line is what takes the time, so that hashing a file there takes next to none more."""
+
+    def digests(self, entries: Sequence[Entry]) -> list[str | None]:
+        """The hexadecimal digest of each of these files; None where the storage computes none, or sees
+        another file than the entry's. Raises nothing: a connection that was lost shows in the next call."""
 
 
 def digest_by_reading(reader: Reader, path: str, cancel: CancelToken) -> str:
@@ -22,8 +43,11 @@ def digest_by_reading(reader: Reader, path: str, cancel: CancelToken) -> str:
 
 def digest(reader: Reader, path: str, cancel: CancelToken) -> str:
     """Hexadecimal SHA-256 of ``path``, without a transfer where the storage can compute it."""
-    if ALGORITHM in reader.features.checksums:
+    own = None
+    if isinstance(reader, HashesFiles) and reader.hashes():
+        entry = reader.stat(path)
+        if entry.size > _READ or reader.far:
+            own = reader.digests([entry])[0]
+    elif ALGORITHM in reader.features.checksums:
         own = reader.checksum(path, ALGORITHM)
-        if own is not None:
-            return own.lower()
-    return digest_by_reading(reader, path, cancel)
+    return own.lower() if own is not None else digest_by_reading(reader, path, cancel)

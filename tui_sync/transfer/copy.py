@@ -33,6 +33,7 @@ from tui_sync.transfer.progress import Slot
 from tui_sync.transfer.throttle import Throttle
 from tui_sync.transfer.transform import Transform
 from tui_sync.transfer.trash import Backups
+from tui_sync.transfer.verify import Verifier
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
@@ -73,7 +74,7 @@ class Copier:
         target: Reader,
         writer: Writer,
         transform: Transform,
-        wanted: Verify,
+        verifier: Verifier,
         write: WriteMode,
         partials: Partials,
         backups: Backups | None,
@@ -86,7 +87,7 @@ class Copier:
         self._target = target
         self._writer = writer
         self._transform = transform
-        self._wanted = wanted
+        self._verifier = verifier
         self._write = write
         self._partials = partials
         self._backups = backups
@@ -161,8 +162,20 @@ class Copier:
     def _fill(
         self, item: Item, planned: Entry, download: Download, upload: Upload, slot: Slot, earlier: Earlier
     ) -> Copied:
-        digest = hashlib.new(ALGORITHM) if verify.needs_digest(self._wanted) else None
-        if self._transform.identity:
+        aim = self._verifier.aim(planned.size)
+        if self._verifier.optional and upload.held:
+            # What need not be sent again is not read again either.
+            aim = Verify.SIZE
+        digest = hashlib.new(ALGORITHM) if verify.needs_digest(aim) else None
+        if (
+            self._transform.identity
+            and (digest is None or self._verifier.optional)
+            and upload.copy_from(download)
+        ):
+            digest, size = None, planned.size
+            self._partials.written(item, planned, upload, 0, size)
+            slot.done = size
+        elif self._transform.identity:
             size = planned.size
             self._send(item, planned, download, upload, slot, digest)
         else:
@@ -174,14 +187,8 @@ class Copier:
         if staged.size != size:
             raise VerifyFailed(f"{size} bytes were sent but the target holds {staged.size}")
         reached = Verify.SIZE
-        if upload.staged_path is not None:
-            reached = verify.check(
-                self._target,
-                upload.staged_path,
-                wanted=self._wanted,
-                digest=digest.hexdigest() if digest is not None else None,
-                cancel=self._cancel,
-            )
+        if upload.staged_path is not None and digest is not None:
+            reached = self._verifier.check(staged, digest.hexdigest(), aim)
         slot.phase = "publish"
         self._cancel.check()
         slot.check()
@@ -194,9 +201,7 @@ class Copier:
     def _read_back(self, path: str, digest: str) -> Verify:
         """Where nothing can be read before it is published: afterwards, and final if it is wrong."""
         try:
-            return verify.check(
-                self._target, path, wanted=Verify.READBACK, digest=digest, cancel=self._cancel
-            )
+            return self._verifier.read_back(path, digest)
         except VerifyFailed as error:
             raise StorageError(f"{error}, although it took them: look at it, and run again") from None
 
@@ -211,10 +216,6 @@ class Copier:
     ) -> None:
         """Byte for byte, what the target does not hold already. A digest needs every byte read all the
         same."""
-        if digest is None and upload.copy_from(download):
-            self._partials.written(item, planned, upload, 0, planned.size)
-            slot.done = planned.size
-            return
         held = Ranges(upload.held)
         missing = held.missing(planned.size)
         slot.done = slot.resumed = held.total

@@ -140,12 +140,13 @@ class Engine:
             self._reader, self._writer, f"{ledger.tag}-{self.run_id if part is None else part.run}"
         )
         backups = Backups(self._trash, self._reader, self._writer) if options.backup else None
+        self._verifier = verify.Verifier(options.verify, self._reader, self._cancel)
         self._copier = Copier(
             source=source.reader(),
             target=self._reader,
             writer=self._writer,
             transform=transform(options.transform),
-            wanted=verify.level(options.verify, self._reader.features),
+            verifier=self._verifier,
             write=options.write,
             partials=self._partials,
             backups=backups,
@@ -158,7 +159,7 @@ class Engine:
             source=source.reader(),
             target=self._reader,
             writer=self._writer,
-            wanted=verify.level(options.verify, self._reader.features),
+            verifier=self._verifier,
             backups=backups,
             parents=self._parents,
             tag=ledger.tag,
@@ -343,6 +344,8 @@ class Engine:
     def _copy_files(self) -> None:
         self._progress.phase = "files"
         totals, options = self._plan.totals, self._plan.options
+        if totals.files:
+            self._verifier.prepare()
         plain = options.write is WriteMode.ATOMIC and transform(options.transform).identity
         # A pack comes through here; where the server can copy, nothing need.
         together = plain and not (

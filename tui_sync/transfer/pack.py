@@ -31,6 +31,7 @@ from tui_sync.transfer.parents import Parents
 from tui_sync.transfer.progress import Slot
 from tui_sync.transfer.throttle import Throttle
 from tui_sync.transfer.trash import Backups
+from tui_sync.transfer.verify import Verifier
 
 # A file up to this size is one request to read and one to write on any server of today.
 SMALL = 128 << 10
@@ -80,7 +81,7 @@ class Packer:
         source: Reader,
         target: Reader,
         writer: Writer,
-        wanted: Verify,
+        verifier: Verifier,
         backups: Backups | None,
         parents: Parents,
         tag: str,
@@ -91,7 +92,7 @@ class Packer:
         self._source = source
         self._target = target
         self._writer = writer
-        self._wanted = wanted
+        self._verifier = verifier
         self._backups = backups
         self._parents = parents
         self._tag = tag
@@ -172,29 +173,29 @@ class Packer:
         return [file for file in files if file.item.path not in wrong]
 
     def _verify(self, files: Sequence[_File]) -> None:
-        if not verify.needs_digest(self._wanted):
+        aim = self._verifier.aim(SMALL)
+        if not verify.needs_digest(aim) or not files:
             return
-        if self._wanted is Verify.READBACK:
-            again = self._target.fetch_many([file.parcel.temporary for file in files], SMALL)
-            for file, found in zip(files, again, strict=True):
-                if isinstance(found, Fetched) and found.data == file.parcel.data:
-                    file.reached = Verify.READBACK
-                else:
-                    file.staged = None
-            return
-        for file in files:
-            try:
-                file.reached = verify.check(
-                    self._target,
-                    file.parcel.temporary,
-                    wanted=self._wanted,
-                    digest=hashlib.new(ALGORITHM, file.parcel.data).hexdigest(),
-                    cancel=self._cancel,
-                )
-            except (ConnectionLost, TimedOut):
-                raise
-            except TuiSyncError:
+        unread = list(files) if aim is Verify.READBACK else self._compare_digests(files)
+        again = self._target.fetch_many([file.parcel.temporary for file in unread], SMALL) if unread else []
+        for file, found in zip(unread, again, strict=True):
+            if isinstance(found, Fetched) and found.data == file.parcel.data:
+                file.reached = Verify.READBACK
+            else:
                 file.staged = None
+
+    def _compare_digests(self, files: Sequence[_File]) -> list[_File]:
+        """Verify by the target's own digests, and return what has to be read in place of that."""
+        unread = []
+        own = self._verifier.own_digests([file.staged for file in files if file.staged is not None])
+        for file, digest in zip(files, own, strict=True):
+            if digest is not None and digest.lower() == hashlib.new(ALGORITHM, file.parcel.data).hexdigest():
+                file.reached = Verify.CHECKSUM
+            elif digest is not None:
+                file.staged = None
+            elif not self._verifier.optional:
+                unread.append(file)
+        return unread
 
     def _back_up(self, files: Sequence[_File]) -> None:
         """What cannot be kept is not replaced; where it would have to be moved for that, the file is tried on

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from tui_sync.cancel import CancelToken
 from tui_sync.connectors.base import Download, Features, Fetched, Listed, Reader, ReadsAhead
+from tui_sync.connectors.digest import HashesFiles
 from tui_sync.errors import StorageError
 from tui_sync.model import Entry
 from tui_sync.transfer.retry import Retry
 
 
 class SteadyReader:
-    """See ``base.Reader``. What a Download raises while it is read is its reader's to deal with."""
+    """See ``base.Reader`` and ``digest.HashesFiles``. What a Download raises is its reader's to deal with."""
 
     def __init__(self, reader: Reader, retry: Retry, cancel: CancelToken) -> None:
         self._reader = reader
@@ -38,6 +39,18 @@ class SteadyReader:
 
     def checksum(self, path: str, algorithm: str) -> str | None:
         return self._retry.call(lambda: self._reader.checksum(path, algorithm), self._cancel)
+
+    def hashes(self) -> bool:
+        return isinstance(self._reader, HashesFiles) and self._reader.hashes()
+
+    @property
+    def far(self) -> bool:
+        return isinstance(self._reader, HashesFiles) and self._reader.far
+
+    def digests(self, entries: Sequence[Entry]) -> list[str | None]:
+        return (
+            self._reader.digests(entries) if isinstance(self._reader, HashesFiles) else [None] * len(entries)
+        )
 
     def stat_many(self, paths: Sequence[str]) -> list[Entry | StorageError]:
         return self._retry.call(lambda: self._reader.stat_many(paths), self._cancel)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+
 from tui_sync.cancel import CancelToken
 from tui_sync.connectors.base import Features, Reader
-from tui_sync.connectors.digest import ALGORITHM, digest_by_reading
-from tui_sync.errors import VerifyFailed
-from tui_sync.model import Verify
+from tui_sync.connectors.digest import ALGORITHM, HashesFiles, digest_by_reading
+from tui_sync.errors import ConnectionLost, StorageError, TimedOut, VerifyFailed
+from tui_sync.model import Entry, Verify
+
+# Of files up to this size many are hashed for one request.
+SMALL = 128 << 10
 
 
 def needs_digest(wanted: Verify) -> bool:
@@ -15,8 +21,9 @@ def needs_digest(wanted: Verify) -> bool:
 
 
 def level(wish: Verify, target: Features) -> Verify:
-    """The level to verify at: ``auto`` takes the strongest that costs no further transfer; ``checksum``
-    becomes ``readback``, which is stronger, where the target computes no digest."""
+    """The level to verify at, by what is known of a target without asking it: ``auto`` takes the strongest
+    that costs no further transfer; ``checksum`` becomes ``readback``, which is stronger, where the target
+    computes no digest."""
     if target.checks_uploads:
         # The storage checks the digest of what is sent, and shows nothing before it is published.
         return Verify.READBACK if wish is Verify.READBACK else Verify.SIZE
@@ -33,23 +40,64 @@ def with_storage(reached: Verify, target: Features) -> Verify:
     return Verify.CHECKSUM if target.checks_uploads and reached is Verify.SIZE else reached
 
 
-def check(
-    reader: Reader,
-    path: str,
-    *,
-    wanted: Verify,
-    digest: str | None,
-    cancel: CancelToken,
-) -> Verify:
-    """Check the content at ``path`` on the target against the digest of the bytes sent (None: none was
-    taken) and return the level reached. The caller has compared the sizes. Raises VerifyFailed."""
-    if digest is None:
-        return Verify.SIZE
-    found = reader.checksum(path, ALGORITHM) if wanted is Verify.CHECKSUM else None
-    reached = Verify.CHECKSUM
-    if found is None:
-        found = digest_by_reading(reader, path, cancel)
-        reached = Verify.READBACK
-    if found.lower() != digest:
+class Verifier:
+    """Verifies the staged files of a run as its user wishes, for all workers."""
+
+    def __init__(self, wish: Verify, target: Reader, cancel: CancelToken) -> None:
+        self._target = target
+        self._cancel = cancel
+        self._level = level(wish, target.features)
+        asks = wish in (Verify.AUTO, Verify.CHECKSUM) and not (
+            self._level is Verify.CHECKSUM or target.features.checks_uploads
+        )
+        # Where it has first to be found out whether the target computes digests.
+        self._hasher = target if asks and isinstance(target, HashesFiles) else None
+        self.optional = wish is Verify.AUTO and self._hasher is not None
+        """Whether the size alone will do where the target computes no digest after all."""
+
+    def prepare(self) -> None:
+        """Have the target asked what it can do, before the first file waits for the answer."""
+        if self._hasher is not None:
+            threading.Thread(target=self._hasher.hashes, name="tui-sync-verify", daemon=True).start()
+
+    def aim(self, size: int) -> Verify:
+        """The level to try for a file of ``size`` bytes. May ask the target, the first time."""
+        hasher = self._hasher
+        if hasher is None or (self.optional and size > SMALL and not hasher.far) or not hasher.hashes():
+            return self._level
+        return Verify.CHECKSUM
+
+    def check(self, staged: Entry, digest: str, aim: Verify) -> Verify:
+        """Check the content of a staged file on the target against the digest of the bytes sent, and return
+        the level reached. The caller has compared the sizes. Raises VerifyFailed."""
+        found = self.own_digests([staged])[0] if aim is Verify.CHECKSUM else None
+        if found is not None:
+            _compare(found, digest)
+            return Verify.CHECKSUM
+        if aim is Verify.CHECKSUM and self.optional:
+            return Verify.SIZE
+        return self.read_back(staged.path, digest)
+
+    def read_back(self, path: str, digest: str) -> Verify:
+        """As ``check``, by reading the file at ``path``."""
+        _compare(digest_by_reading(self._target, path, self._cancel), digest)
+        return Verify.READBACK
+
+    def own_digests(self, staged: Sequence[Entry]) -> list[str | None]:
+        """What the target computes of each of these files, None where it does not."""
+        if self._hasher is not None:
+            return self._hasher.digests(staged)
+        return [self._own_digest(entry) for entry in staged]
+
+    def _own_digest(self, staged: Entry) -> str | None:
+        try:
+            return self._target.checksum(staged.path, ALGORITHM)
+        except (ConnectionLost, TimedOut):
+            raise
+        except StorageError:
+            return None
+
+
+def _compare(found: str, sent: str) -> None:
+    if found.lower() != sent:
         raise VerifyFailed("the target holds other bytes than were sent")
-    return reached

@@ -25,15 +25,17 @@ from tui_sync.connectors.base import (
     Upload,
     prefixes,
 )
+from tui_sync.connectors.digest import ALGORITHM
 from tui_sync.connectors.sftp import openssh_transport, packs, paramiko_transport, wire
-from tui_sync.connectors.sftp.download import SftpDownload
 from tui_sync.connectors.sftp.backup import back_up_many
-from tui_sync.connectors.sftp.login import Login, login_of
+from tui_sync.connectors.sftp.download import SftpDownload
 from tui_sync.connectors.sftp.links import Links
-from tui_sync.connectors.sftp.pool import SessionPool
+from tui_sync.connectors.sftp.login import Login, login_of
+from tui_sync.connectors.sftp.pool import FAR_S, SessionPool
 from tui_sync.connectors.sftp.remote import SECOND_NS, Remote, link_text, listed
 from tui_sync.connectors.sftp.rename import rename_new, rename_over
 from tui_sync.connectors.sftp.session import Reply, SftpSession
+from tui_sync.connectors.sftp.shell import Shell
 from tui_sync.connectors.sftp.upload import SftpUpload
 from tui_sync.errors import (
     AlreadyExists,
@@ -107,7 +109,7 @@ class SftpConnector:
             pool.warm()
             root = _root(session, endpoint.path)
             _check_root(session, root)
-            self._remote = Remote(pool, root, (login.host, login.port, login.user))
+            self._remote = Remote(pool, root, (login.host, login.port, login.user), Shell(pool.open_command))
             self._features = Features(
                 mtime_precision_ns=SECOND_NS,
                 atomic_replace=session.offers(wire.POSIX_RENAME),
@@ -139,6 +141,7 @@ class SftpConnector:
         return SftpWriter(self._remote)
 
     def close(self) -> None:
+        self._remote.shell.close()
         self._pool.close()
 
 
@@ -215,7 +218,7 @@ def _mark(reply: Reply) -> Mark | None:
 
 
 class SftpReader:
-    """See ``base.Reader``."""
+    """See ``base.Reader`` and ``digest.HashesFiles``."""
 
     def __init__(self, remote: Remote, features: Features) -> None:
         self._remote = remote
@@ -244,7 +247,17 @@ class SftpReader:
         return SftpDownload(self._remote, path)
 
     def checksum(self, path: str, algorithm: str) -> str | None:
-        return None
+        return self.digests([self.stat(path)])[0] if algorithm == ALGORITHM and self.hashes() else None
+
+    def hashes(self) -> bool:
+        return self._remote.shell.works()
+
+    @property
+    def far(self) -> bool:
+        return self._remote.pool.rtt_s >= FAR_S
+
+    def digests(self, entries: Sequence[Entry]) -> list[str | None]:
+        return self._remote.digests(entries)
 
     def stat_many(self, paths: Sequence[str]) -> list[Entry | StorageError]:
         return packs.stat_many(self._remote, paths)

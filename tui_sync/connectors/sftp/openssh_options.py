@@ -37,8 +37,8 @@ def _quoted(text: str) -> str:
     return '"{}"'.format(text.replace("\\", "\\\\").replace('"', '\\"'))
 
 
-def arguments(login: Login, config: Path) -> list[str]:
-    """The options for one login, and the host."""
+def arguments(login: Login, config: Path, command: str | None = None) -> list[str]:
+    """The options for one login, the host, and what is to run there (None: the SFTP subsystem)."""
     own = ["-F", str(config), *_who(login)]
     if login.identity_file is not None:
         own += ["-i", str(login.identity_file), "-o", "IdentitiesOnly=yes"]
@@ -60,7 +60,7 @@ def arguments(login: Login, config: Path) -> list[str]:
     return [
         *own,
         *(part for option in options for part in ("-o", option)),
-        *("-T", "-s", "--", login.host, "sftp"),
+        *(("-T", "-s", "--", login.host, "sftp") if command is None else ("-T", "--", login.host, command)),
     ]
 
 

@@ -285,16 +285,26 @@ class OpensshTransport:
         with self._lock:
             process, self._first = self._first, None
         if process is None:
-            if not self.alive:
-                raise ConnectionLost("the connection was lost")
-            process = self._start(
-                [
-                    *("-S", str(self._folder / "m"), "-o", "ControlMaster=no", "-o", "LogLevel=ERROR"),
-                    # Never a login of its own, should the master be gone.
-                    *("-o", "ProxyCommand=false", *arguments(self._login, self._config)),
-                ]
-            )
+            process = self._join(None)
         return PipeChannel(process.reading, process.writing, lambda received: self._end_of(process, received))
+
+    def open_command(self, command: str) -> PipeChannel:
+        process = self._join(command)
+        return PipeChannel(
+            process.reading, process.writing, lambda _: ConnectionLost("the command on the server has ended")
+        )
+
+    def _join(self, command: str | None) -> _Process:
+        """A process for one more channel of the login, see ``openssh_options.arguments``."""
+        if not self.alive:
+            raise ConnectionLost("the connection was lost")
+        return self._start(
+            [
+                *("-S", str(self._folder / "m"), "-o", "ControlMaster=no", "-o", "LogLevel=ERROR"),
+                # Never a login of its own, should the master be gone.
+                *("-o", "ProxyCommand=false", *arguments(self._login, self._config, command)),
+            ]
+        )
 
     @property
     def _config(self) -> Path:

@@ -203,11 +203,11 @@ class BufferedSocket:
 
 
 class ParamikoChannel:
-    """A channel's stream, see ``transport.ByteChannel``."""
+    """A channel's stream, see ``transport.ByteChannel``. ``packets``: of SFTP, and of use only when whole."""
 
-    def __init__(self, channel: paramiko.Channel) -> None:
+    def __init__(self, channel: paramiko.Channel, *, packets: bool = True) -> None:
         self._channel = channel
-        if isinstance(channel.in_buffer, BufferedPipe) and not len(channel.in_buffer):
+        if packets and isinstance(channel.in_buffer, BufferedPipe) and not len(channel.in_buffer):
             channel.in_buffer = PacketPipe()  # type: ignore[assignment]
 
     def send(self, buffers: Sequence[Buffer], timeout: float) -> None:
@@ -259,6 +259,20 @@ class ParamikoTransport:
         return self._transport.is_active()
 
     def open_sftp(self) -> ParamikoChannel:
+        return self._open(
+            lambda channel: channel.invoke_subsystem("sftp"), "the server does not offer SFTP to this user"
+        )
+
+    def open_command(self, command: str) -> ParamikoChannel:
+        return self._open(
+            lambda channel: channel.exec_command(command),
+            "the server runs no command for this user",
+            packets=False,
+        )
+
+    def _open(
+        self, start: Callable[[paramiko.Channel], None], refusal: str, *, packets: bool = True
+    ) -> ParamikoChannel:
         try:
             channel = self._transport.open_channel(
                 "session", window_size=_WINDOW, max_packet_size=_PACKET, timeout=_CONNECT_S
@@ -272,18 +286,18 @@ class ParamikoTransport:
                 raise NotSupported("the server refuses a further session") from None
             self.close()
             raise ConnectionLost(f"the connection was lost: {_reason(error)}") from None
-        stream = ParamikoChannel(channel)
+        stream = ParamikoChannel(channel, packets=packets)
         # paramiko waits for the answer without end.
         watchdog = threading.Timer(_CONNECT_S, channel.close)
         watchdog.daemon = True
         watchdog.start()
         try:
-            channel.invoke_subsystem("sftp")
+            start(channel)
         except (paramiko.SSHException, OSError, EOFError) as error:
             channel.close()
             if not self.alive:
                 raise ConnectionLost(f"the connection was lost: {_reason(error)}") from None
-            raise NotSupported("the server does not offer SFTP to this user") from None
+            raise NotSupported(refusal) from None
         finally:
             watchdog.cancel()
         return stream

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from tui_sync.connectors.sftp.session import SftpSession
-from tui_sync.connectors.sftp.transport import SshTransport
+from tui_sync.connectors.sftp.transport import ByteChannel, SshTransport
 from tui_sync.errors import (
     ConnectError,
     ConnectionLost,
@@ -18,7 +18,8 @@ from tui_sync.errors import (
 )
 
 CHANNELS = 8
-_FAR_S = 0.01
+# A round trip that takes longer is worth saving.
+FAR_S = 0.01
 
 
 class SessionPool:
@@ -83,6 +84,15 @@ class SessionPool:
             if session in self._users:
                 self._users[session] -= 1
 
+    def open_command(self, command: str) -> ByteChannel:
+        """See ``SshTransport``; on the present login, never a new one."""
+        with self._lock:
+            self._check()
+            transport = self._transport
+        if transport is None or not transport.alive:
+            raise ConnectionLost("the connection was lost")
+        return transport.open_command(command)
+
     def idle(self, most: int) -> list[SftpSession]:
         """Up to ``most`` open sessions that nobody uses, each to be kept until ``release``."""
         with self._lock:
@@ -93,7 +103,7 @@ class SessionPool:
 
     def warm(self) -> None:
         """Have all channels opened soon, at the same time, where it takes long to open one."""
-        if self.rtt_s < _FAR_S:
+        if self.rtt_s < FAR_S:
             return
         with self._lock:
             transport, missing = self._transport, self._cap - len(self._users)

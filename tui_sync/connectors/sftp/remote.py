@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import stat
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tui_sync.connectors.base import Listed
 from tui_sync.connectors.sftp import wire
 from tui_sync.connectors.sftp.pool import SessionPool
 from tui_sync.connectors.sftp.session import Reply, SftpSession
+from tui_sync.connectors.sftp.shell import Hashed, Shell
 from tui_sync.errors import NotFound, NotSupported, PermissionDenied, StorageError
 from tui_sync.model import Entry, Kind
 from tui_sync.names import printable
@@ -64,11 +66,12 @@ def times_of(mtime_ns: int | None) -> tuple[int, int] | None:
 @dataclass(frozen=True, slots=True)
 class Remote:
     """The root, absolute, and the pool that reaches it. ``login`` is who is logged in where: what lies on one
-    server for one login can be copied there."""
+    server for one login can be copied there. ``shell`` is the login's, should it have one."""
 
     pool: SessionPool
     root: str
-    login: tuple[str, int, str] = ("", 0, "")
+    login: tuple[str, int, str]
+    shell: Shell
 
     def full(self, path: str) -> str:
         """The server's path of a path below the root."""
@@ -78,6 +81,15 @@ class Remote:
 
     def entry(self, path: str, attributes: wire.Attributes) -> Entry:
         return listed("", attributes).at(path)
+
+    def digests(self, entries: Sequence[Entry]) -> list[str | None]:
+        """See ``digest.HashesFiles``."""
+        known = [entry for entry in entries if entry.mtime_ns is not None]
+        found = self.shell.digests(
+            [Hashed(self.full(entry.path), entry.size, (entry.mtime_ns or 0) // SECOND_NS) for entry in known]
+        )
+        of_path = dict(zip((entry.path for entry in known), found, strict=True))
+        return [of_path.get(entry.path) for entry in entries]
 
     def lstat(self, session: SftpSession, path: str) -> Entry:
         """The entry at a path, symlinks not followed; the root is."""

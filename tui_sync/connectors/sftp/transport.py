@@ -1,4 +1,4 @@
-"""What the SFTP session needs from SSH: a byte stream to a subsystem, however it is brought about."""
+"""What is needed from SSH: byte streams to a subsystem or a command, however they are brought about."""
 
 from __future__ import annotations
 
@@ -33,6 +33,10 @@ class SshTransport(Protocol):
     def open_sftp(self) -> ByteChannel:
         """A new channel to the SFTP subsystem. Raises ConnectionLost, or NotSupported where the server
         refuses a further session."""
+
+    def open_command(self, command: str) -> ByteChannel:
+        """A new channel to a command that the server gives to the login's shell, and what it says on stdout.
+        Raises as ``open_sftp`` does."""
 
     @property
     def alive(self) -> bool: ...

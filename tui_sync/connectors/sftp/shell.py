@@ -1,0 +1,266 @@
+"""Digests by a shell on the server, where a login has one: a bonus, silently done without.
+
+One channel runs one small POSIX sh script that hashes many files per request: ten thousand files do not start
+ten thousand sessions. A request is a line of words: ``s`` or ``l`` for small files or large ones, what their
+paths begin with, and the rest of each path. Every byte but the plainest is written in octal digits, the first
+path as a format of printf(1), the others as arguments for its ``%b``: no shell ever parses a name. The answer
+is size, time and mode of each file, a line with the channel's nonce and an exit status, the digests as the
+hashing program prints them, and such a line again.
+
+A shell's paths need not be those of SFTP, which may live in a root of its own. A digest counts only where the
+shell sees a regular file of the same size and time under that path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from tui_sync.connectors.sftp.transport import ByteChannel
+from tui_sync.errors import ConnectionLost, StorageError, TimedOut
+
+# Beside those of SFTP: OpenSSH grants ten in all.
+_CHANNELS = 2
+_FILES = 128
+# Where printf is a program, a line is one argument of it.
+_LINE = 64 << 10
+_SMALL = 1 << 20
+_START_S = 15.0
+_ANSWER_S = 60.0
+# The slowest disk and processor worth waiting for, in bytes a second.
+_SLOWEST = 4 << 20
+_MOST_SAID = 4 << 20
+_RECEIVE = 64 << 10
+# Of a line with the nonce, and the line break before it.
+_LONGEST_MARK = 64
+# So many channels that came to grief one after the other, and no further one is asked for.
+_FAILURES = 2
+
+_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-")
+_SEEN = re.compile(rb"(\d{1,20}) (-?\d{1,20}) ([0-9a-fA-F]{1,8})")
+_DIGEST = re.compile(rb"\\?([0-9a-f]{64})(?: .*)?", re.DOTALL)
+
+# Stands between single quotes for a login shell that may be any, so it has no such quote, no exclamation mark
+# and no two backslashes. What starts quickly comes first; large files are for what hashes quickest.
+_SCRIPT = r"""exec 2>/dev/null; set -f; LC_ALL=C; export LC_ALL;
+h() { case $(printf abc | $1) in ba7816bf8f01cfea*) ;; *) return 1;; esac; };
+s=; o="openssl dgst -sha256 -r"; for t in sha256sum "shasum -a 256" "sha256 -r" "$o"; do
+if h "$t"; then s=$t; break; fi; done; test -n "$s" || exit;
+if h "$o"; then l=$o; else l=$s; fi;
+if stat -c %s /; then a=-c; f="%s %Y %f"; else a=-f; f="%z %m %Xp"; fi >/dev/null;
+printf / | xargs -0 stat $a "$f" >/dev/null || exit; echo NONCE ready;
+n() { printf "$p%b\000" $r; }; while read -r w p r; do case $w in s) t=$s;; *) t=$l;; esac;
+n | xargs -0 stat $a "$f"; echo NONCE $?; n | xargs -0 $t; echo NONCE $?; done""".replace("\n", " ")
+
+
+class Hashed(NamedTuple):
+    """A file to be hashed: the server's absolute path, and what SFTP says of it, its size and the whole
+    seconds of its time as they go over the wire."""
+
+    full: str
+    size: int
+    seconds: int
+
+
+class Shell:
+    """Hashes files on the server, for any threads. ``open_command`` gives a channel to a command there."""
+
+    def __init__(self, open_command: Callable[[str], ByteChannel]) -> None:
+        self._open_command = open_command
+        self._lock = threading.Lock()
+        self._places = threading.BoundedSemaphore(_CHANNELS)
+        self._idle: list[_Script] = []
+        self._asking = threading.Lock()
+        self._worked = False
+        self._failures = 0
+        self._closed = False
+
+    def works(self) -> bool:
+        """Whether there is one; asks the server the first time."""
+        with self._asking:
+            if not self._worked:
+                with contextlib.suppress(StorageError), self._script():
+                    self._worked = True
+        return self._worked and self._failures < _FAILURES
+
+    def digests(self, files: Sequence[Hashed]) -> list[str | None]:
+        """The SHA-256 of each file in hexadecimal; None where the shell does not see that very file, cannot
+        read it, or where there is no shell. Raises nothing."""
+        found: list[str | None] = []
+        for several in _together(files):
+            try:
+                with self._script() as script:
+                    found += script.digests(several)
+            except StorageError:
+                found += [None] * len(several)
+        return found
+
+    def close(self) -> None:
+        """End what is idle; what is under way ends with its login. Never raises."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for script in idle:
+            script.close()
+
+    @contextlib.contextmanager
+    def _script(self) -> Iterator[_Script]:
+        with self._places:
+            script = self._take()
+            try:
+                yield script
+            except BaseException:
+                script.close()
+                with self._lock:
+                    self._failures += 1
+                raise
+            with self._lock:
+                self._failures = 0
+                if not self._closed:
+                    self._idle.append(script)
+                    return
+            script.close()
+
+    def _take(self) -> _Script:
+        with self._lock:
+            while self._idle:
+                script = self._idle.pop()
+                if script.alive:
+                    return script
+            if self._closed or self._failures >= _FAILURES:
+                raise StorageError("the server offers no shell that hashes files")
+        try:
+            return _Script(self._open_command)
+        except StorageError:
+            with self._lock:
+                self._failures += 1
+            raise
+
+
+class _Script:
+    """One channel with the script on it. After an error it is of no use any more."""
+
+    def __init__(self, open_command: Callable[[str], ByteChannel]) -> None:
+        nonce = secrets.token_hex(16)
+        self._mark = re.compile(rb"(?:\A|\n)(?P<line>%b (?P<word>[a-z0-9]+)\n)" % nonce.encode("ascii"))
+        self._said = bytearray()
+        script = _SCRIPT.replace("NONCE", nonce)
+        self._channel = open_command(f"exec sh -c '{script}'")
+        try:
+            # A login shell may greet first. Nothing is sent before this: it may not be a shell at all.
+            self._until(time.monotonic() + _START_S)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        """Whether the channel has not ended, as far as can be told without waiting."""
+        try:
+            self._said += self._channel.receive(_RECEIVE, 0.0)
+        except TimedOut:
+            return True
+        except StorageError:
+            pass
+        self.close()
+        return False
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def digests(self, files: Sequence[Hashed]) -> list[str | None]:
+        """Raises StorageError where the channel is lost, or silent for too long."""
+        total = sum(file.size for file in files)
+        which = b"s" if total < _SMALL * len(files) else b"l"
+        deadline = time.monotonic() + _ANSWER_S + total / _SLOWEST
+        line = b" ".join((which, *_words([file.full for file in files]))) + b"\n"
+        self._channel.send([line], _ANSWER_S)
+        seen, all_seen = self._answer(deadline)
+        lines, all_read = self._answer(deadline)
+        if all_seen and all_read and len(seen) == len(lines) == len(files):
+            return [
+                _digest(line) if _same(file, sight) else None
+                for file, sight, line in zip(files, seen, lines, strict=True)
+            ]
+        if len(files) == 1:
+            # A name with a line break in it makes two lines, of which the first begins with the digest.
+            right = all_seen and all_read and len(seen) == 1 and lines and _same(files[0], seen[0])
+            return [_digest(lines[0]) if right else None]
+        # One of them is missing, or one of their names mixes up the lines: which, the halves will tell.
+        middle = len(files) // 2
+        return self.digests(files[:middle]) + self.digests(files[middle:])
+
+    def _answer(self, deadline: float) -> tuple[list[bytes], bool]:
+        """The lines up to the next nonce, and whether the program there succeeded."""
+        said, status = self._until(deadline)
+        return said.split(b"\n")[:-1], status == b"0"
+
+    def _until(self, deadline: float) -> tuple[bytes, bytes]:
+        """What is said before the next line with the nonce, and the word after it."""
+        searched = 0
+        while True:
+            match = self._mark.search(self._said, searched)
+            if match is not None:
+                said, word = bytes(self._said[: match.start("line")]), match["word"]
+                del self._said[: match.end()]
+                return said, bytes(word)
+            if len(self._said) > _MOST_SAID:
+                raise ConnectionLost("the server's shell says more than it was asked")
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimedOut("the server's shell gave no answer")
+            searched = max(0, len(self._said) - _LONGEST_MARK)
+            self._said += self._channel.receive(_RECEIVE, left)
+
+
+def _together(files: Sequence[Hashed]) -> Iterator[Sequence[Hashed]]:
+    """As many as go into one request; a large one goes alone, so that others need not wait for it."""
+    first = length = 0
+    for index, file in enumerate(files):
+        more = 5 * (len(file.full.encode("utf-8", "surrogateescape")) + 1)
+        full = length + more > _LINE or index - first >= _FILES
+        if index > first and (full or max(file.size, files[first].size) >= _SMALL):
+            yield files[first:index]
+            first, length = index, 0
+        length += more
+    if len(files) > first:
+        yield files[first:]
+
+
+def _words(paths: Sequence[str]) -> Iterator[bytes]:
+    """What all the absolute paths begin with, and the rest of each."""
+    names = [path.encode("utf-8", "surrogateescape") for path in paths]
+    first, last = min(names), max(names)
+    alike = next(
+        (at for at, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), len(first)
+    )
+    # Up to its last slash, what they have in common is a folder.
+    start = first[:alike].rpartition(b"/")[0] + b"/"
+    yield _encoded(start, b"\\%03o").replace(b"\\045", b"%%")
+    for name in names:
+        yield _encoded(name[len(start) :], b"\\0%03o")
+
+
+def _encoded(name: bytes, octal: bytes) -> bytes:
+    return b"".join(b"%c" % byte if byte in _PLAIN else octal % byte for byte in name)
+
+
+def _same(file: Hashed, sight: bytes) -> bool:
+    match = _SEEN.fullmatch(sight)
+    return (
+        match is not None
+        and int(match[1]) == file.size
+        and int(match[2]) & 0xFFFFFFFF == file.seconds & 0xFFFFFFFF
+        and stat.S_ISREG(int(match[3], 16))
+    )
+
+
+def _digest(line: bytes) -> str | None:
+    match = _DIGEST.fullmatch(line)
+    return match[1].decode("ascii") if match is not None else None
