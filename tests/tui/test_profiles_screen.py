@@ -79,7 +79,7 @@ async def test_a_double_click_opens(make_app: MakeApp, folder: Path) -> None:
     app = make_app(None, Sessions(), profiles_folder=folder)
     async with app.run_test() as pilot:
         await until(pilot, lambda: app.screen.query_one(ProfileList).row_count() == 3)
-        await pilot.click(ProfileList, offset=(10, 8), times=2)
+        await pilot.click(ProfileList, offset=(10, 10), times=2)
         await ready(pilot)
 
 

@@ -46,10 +46,10 @@ class Field:
 _NO_YES = ("false", "true")
 _SECRET = "env:NAME  file:PATH  command:CMD  keyring:…  ask"
 FIELDS = (
-    Field("source", "url", "URL", "sftp://user@host:port/folder, s3://bucket/prefix or /local/folder"),
+    Field("source", "url", "URL", "sftp://user@host/folder, s3://bucket or /folder"),
     Field("source", "password", "Password", _SECRET),
     Field("source", "identity_file", "Key file", "~/.ssh/id_ed25519"),
-    Field("target", "url", "URL", "sftp://user@host:port/folder, s3://bucket/prefix or /local/folder"),
+    Field("target", "url", "URL", "sftp://user@host/folder, s3://bucket or /folder"),
     Field("target", "password", "Password", _SECRET),
     Field("target", "identity_file", "Key file", "~/.ssh/id_ed25519"),
     Field("sync", "mode", "Mode", words=("copy", "mirror")),

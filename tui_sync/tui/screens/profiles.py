@@ -46,9 +46,9 @@ class Card:
 
 
 class ProfileList(LineList):
-    """Three lines per profile: name and last run, both places, and air."""
+    """Four lines per profile: name and last run, both places, whether they answer, and air."""
 
-    ROW_HEIGHT = 3
+    ROW_HEIGHT = 4
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "card--name",
         "card--place",
