@@ -124,7 +124,10 @@ def _slow(probe: Probe, options: SyncOptions, side: str) -> Iterator[str]:
             "list and many small files to copy; more workers help"
         )
     if options.compare is CompareBy.CHECKSUM and not probe.features.checksums:
-        yield 'slow: compare = "checksum" reads every file of this side in full; "auto" reads none'
+        yield (
+            'slow: compare = "checksum" reads every file of this side in full, unless a shell there hashes '
+            'it; "auto" reads none'
+        )
     if side == "target" and options.verify is Verify.READBACK:
         yield 'slow: verify = "readback" moves every file twice'
     if side == "target" and not probe.features.sets_mtime:

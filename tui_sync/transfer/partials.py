@@ -27,7 +27,7 @@ from tui_sync.model import Entry, Item, Partial
 # Below this, sending again costs no more than going on would.
 RESUME_FROM = 4 << 20
 # After so many bytes more the ledger is told: what a kill can cost beyond the window in flight.
-_NOTE_EVERY = 4 << 20
+NOTE_EVERY = 4 << 20
 # The end of what is held is where a server that went down would have left holes.
 _RECHECKED = 256 << 10
 
@@ -65,7 +65,7 @@ class Partials:
 
     def written(self, item: Item, planned: Entry, upload: Upload, before: int, now: int) -> None:
         """Tell the ledger from time to time, as the file grows from ``before`` to ``now`` bytes."""
-        if _worth_it(planned.size) and before // _NOTE_EVERY != now // _NOTE_EVERY:
+        if _worth_it(planned.size) and before // NOTE_EVERY != now // NOTE_EVERY:
             self._note(item, planned, upload)
 
     def published(self, item: Item, planned: Entry) -> None:

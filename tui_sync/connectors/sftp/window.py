@@ -9,7 +9,7 @@ from tui_sync.connectors.sftp.session import Reply
 
 _LEAST = 512 << 10
 _FIRST = 1 << 20
-_MOST = 4 << 20
+MOST = 4 << 20
 # What a channel carries in a round trip, and a little to wait at its mouth.
 _LANE = 2560 << 10
 _ALL_FILES = 24 << 20
@@ -45,7 +45,7 @@ class Window:
         self._pool.carry(reply.weight)
         took = time.monotonic() - reply.sent_at
         if took < _QUICK_S:
-            most = _MOST if self.lanes == 1 else self.lanes * _LANE
+            most = MOST if self.lanes == 1 else self.lanes * _LANE
             most = min(most, self.lanes * _ALL_FILES // max(self.lanes, self._pool.leases))
             self._size = max(_LEAST, min(2 * self._size, most))
         elif took > _SLOW_S:
