@@ -11,18 +11,31 @@ from dataclasses import replace
 from pathlib import Path
 
 from tui_sync.cancel import CancelToken
-from tui_sync.connectors import registry
+from tui_sync.connectors import following, registry
 from tui_sync.connectors.apart import check_apart
 from tui_sync.connectors.base import Connector, Endpoint, Features, Prompts, Reader
 from tui_sync.connectors.counted import CountsRequests
 from tui_sync.connectors.digest import digest
+from tui_sync.connectors.following import FollowingConnector, FollowingReader
 from tui_sync.errors import ConnectError, ConnectionLost, GuardRefused, NotFound, TimedOut, TuiSyncError
 from tui_sync.ledger import open_ledger
 from tui_sync.ledger.exchange import export_plan, import_plan
-from tui_sync.model import Action, CompareBy, Entry, Guard, Item, Kind, Plan, Status, SyncOptions, WriteMode
+from tui_sync.model import (
+    Action,
+    CompareBy,
+    Entry,
+    Guard,
+    Item,
+    Kind,
+    Plan,
+    Status,
+    Symlinks,
+    SyncOptions,
+    WriteMode,
+)
 from tui_sync.names import ancestors, is_temporary, printable
 from tui_sync.planning import plan as planner
-from tui_sync.planning.compare import compare
+from tui_sync.planning.compare import Links, compare
 from tui_sync.planning.filters import Filters
 from tui_sync.planning.folding import folds_names
 from tui_sync.planning.scan import ScanCounters, Scanned, scan
@@ -64,6 +77,7 @@ class Session:
         self._connectors: dict[str, Connector] = {}
         self._engine: Engine | None = None
         self._sent_before: Counter[str] = Counter()
+        self._following: tuple[Connector, FollowingConnector] | None = None
 
     def connect(self) -> None:
         """Connect what is not connected, both sides at once. Raises the first side's ConnectError, NotFound,
@@ -112,10 +126,28 @@ class Session:
         connector.close()
 
     def source_reader(self) -> Reader:
-        return self._connector("source").reader()
+        return self._source(self.profile.options).reader()
 
     def target_reader(self) -> Reader:
         return self._connector("target").reader()
+
+    def _source(self, options: SyncOptions) -> Connector:
+        """The source as these options have it seen."""
+        source = self._connector("source")
+        if options.symlinks is not Symlinks.FOLLOW or not source.reader().features.symlinks:
+            return source
+        if self._following is None or self._following[0] is not source:
+            root = self._retry.call(source.place, self._cancel).root
+            self._following = (source, FollowingConnector(source, (root, self.profile.source.path)))
+        return self._following[1]
+
+    def _links(self, source: Reader, target: Reader) -> Links:
+        how = self.profile.options.symlinks
+        if how is Symlinks.FOLLOW and isinstance(source, FollowingReader):
+            return Links(why_not=source.why_not, faults=frozenset({following.LOOP, following.TOO_DEEP}))
+        if how is Symlinks.COPY and not target.features.symlinks:
+            return Links(why_not=lambda path: "symbolic link, and the target has none")
+        return Links(copied=how is Symlinks.COPY)
 
     def _connector(self, side: str) -> Connector:
         connector = self._connectors.get(side)
@@ -186,6 +218,7 @@ class Session:
         options = self.profile.options
         how = transform(options.transform)
         filters = Filters(options.include, options.exclude)
+        links = self._links(source, target)
         source = SteadyReader(source, self._retry, self._cancel)
         target = SteadyReader(target, self._retry, self._cancel)
         _expect_folder(source, self.profile.source, "source")
@@ -216,6 +249,7 @@ class Session:
                 digests=self._digests(source, target) if options.compare is CompareBy.CHECKSUM else None,
                 sizes_comparable=how.identity,
                 times=self._times(source, target),
+                links=links,
             )
             return self._store_plan(
                 options,
@@ -338,7 +372,7 @@ class Session:
         held.enter_context(self.ledger.lock())
         try:
             engine = Engine(
-                source=self._connector("source"),
+                source=self._source(plan.options),
                 target=self._connector("target"),
                 ledger=self.ledger,
                 plan=replace(plan, totals=self.ledger.totals(plan.plan_id)),

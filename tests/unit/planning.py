@@ -9,8 +9,19 @@ from tui_sync import names
 from tui_sync.cancel import CancelToken
 from tui_sync.connectors.base import Reader
 from tui_sync.connectors.memory import MemoryConnector
-from tui_sync.model import Action, Change, ChangeKind, CompareBy, Guard, Item, Synced, SyncOptions
-from tui_sync.planning.compare import Digests, compare
+from tui_sync.model import (
+    Action,
+    Change,
+    ChangeKind,
+    CompareBy,
+    Guard,
+    Item,
+    Kind,
+    Symlinks,
+    Synced,
+    SyncOptions,
+)
+from tui_sync.planning.compare import Digests, Links, compare
 from tui_sync.planning.filters import Filters
 from tui_sync.planning.plan import PlanDraft, build
 from tui_sync.planning.scan import Scanned, scan
@@ -86,6 +97,7 @@ def plan(
         known=known,
         digests=digests,
         sizes_comparable=rename is None,
+        links=Links(copied=options.symlinks is Symlinks.COPY),
     )
     planned.draft = build(
         kept(changes),
@@ -113,6 +125,9 @@ def execute(planned: Planned, source: MemoryConnector, target: MemoryConnector) 
             else:
                 assert item.source is not None
                 node = source.nodes[item.source.path]
+                if node.kind is Kind.SYMLINK:
+                    target.add_symlink(item.path, node.link_target or "")
+                    continue
                 target.add_file(item.path, bytes(node.data), mtime_ns=node.mtime_ns)
     for item in reversed(items):
         if item.action is Action.DELETE:

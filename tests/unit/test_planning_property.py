@@ -11,11 +11,12 @@ from tests.unit.planning import T0, S, execute, plan
 from tui_sync import names
 from tui_sync.connectors.memory import MemoryConnector
 from tui_sync.errors import PermissionDenied
-from tui_sync.model import Action, ChangeKind, CompareBy, DeleteLimit, Kind, Mode, SyncOptions
+from tui_sync.model import Action, ChangeKind, CompareBy, DeleteLimit, Kind, Mode, Symlinks, SyncOptions
 from tui_sync.planning.filters import Filters
 
 NAMES = ["a", "b", "a.txt", "b.tmp", "a-", "é", "e\u0301", "n\n", "\udcff", "build"]
 PATTERNS = ["*.txt", "*.tmp", "build/", "a", "/b", "a/**", "!a.txt", "b/*/a", "n*", "**/a/"]
+TEXTS = ["nowhere", "a", "../b", "/etc", "build/a.txt"]
 FILE = st.tuples(st.sampled_from([b"", b"1", b"2", b"333"]), st.sampled_from([T0, T0 + S, T0 - 90 * S]))
 
 
@@ -69,7 +70,7 @@ def sides(draw: st.DrawFn) -> Side:
             if draw(st.integers(0, 11)) == 0:
                 side.unreadable.add(path)
         else:
-            side.tree[path] = draw(FILE) if what == "file" else "nowhere"
+            side.tree[path] = draw(FILE) if what == "file" else draw(st.sampled_from(TEXTS))
     return side
 
 
@@ -97,6 +98,7 @@ OPTIONS = st.builds(
     include=st.lists(st.sampled_from(PATTERNS), max_size=2).map(tuple),
     exclude=st.lists(st.sampled_from(PATTERNS), max_size=2).map(tuple),
     max_delete=st.just(DeleteLimit(100)),
+    symlinks=st.sampled_from([Symlinks.SKIP, Symlinks.COPY]),
 )
 
 
@@ -111,7 +113,8 @@ class Oracle:
 
     def out(self, side: Side, path: str) -> bool:
         kind = side.kind(path)
-        return kind is Kind.SYMLINK or self.filters.excludes(path, directory=kind is Kind.DIRECTORY)
+        link = kind is Kind.SYMLINK and self.options.symlinks is Symlinks.SKIP
+        return link or self.filters.excludes(path, directory=kind is Kind.DIRECTORY)
 
     def both(self, path: str) -> None:
         if path in self.source.unreadable or path in self.target.unreadable:
@@ -131,6 +134,8 @@ class Oracle:
                 self.actions[child] = Action.UPDATE
 
     def same(self, path: str) -> bool:
+        if self.source.kind(path) is Kind.SYMLINK:
+            return self.source.tree[path] == self.target.tree[path]
         one, mtime = self.source.tree[path]  # type: ignore[misc]
         other, other_mtime = self.target.tree[path]  # type: ignore[misc]
         return {
@@ -143,7 +148,7 @@ class Oracle:
     def copy(self, path: str) -> bool:
         if self.out(self.source, path):
             return False
-        if self.source.kind(path) is Kind.FILE:
+        if self.source.kind(path) is not Kind.DIRECTORY:
             self.actions[path] = Action.CREATE
             return True
         if path in self.source.unreadable:

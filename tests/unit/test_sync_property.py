@@ -20,12 +20,14 @@ from tui_sync.names import is_ours
 from tui_sync.profiles import Profile
 from tui_sync.session import Session
 from tui_sync.transfer.engine import Engine
+from tui_sync.transfer.undo import Undo
 
 HOW = st.tuples(
     st.sampled_from(DeleteTo),
     st.sampled_from([Verify.AUTO, Verify.NONE, Verify.SIZE, Verify.CHECKSUM, Verify.READBACK]),
     st.sampled_from(WriteMode),
     st.sampled_from([1, 4]),
+    st.booleans(),
 )
 
 
@@ -48,7 +50,8 @@ def expected(
         elif action is Action.MKDIR:
             wanted[path] = None
         else:
-            wanted[path] = source.read(path)
+            node = source.nodes[path]
+            wanted[path] = node.link_target if node.kind is Kind.SYMLINK else source.read(path)
     return wanted
 
 
@@ -62,14 +65,16 @@ def run(session: Session) -> Engine:
 @settings(deadline=None, max_examples=80)
 @given(pair=pairs(), options=OPTIONS, how=HOW)
 def test_after_a_run_the_target_is_what_the_model_says(
-    pair: tuple[Side, Side], options: SyncOptions, how: tuple[DeleteTo, Verify, WriteMode, int]
+    pair: tuple[Side, Side], options: SyncOptions, how: tuple[DeleteTo, Verify, WriteMode, int, bool]
 ) -> None:
-    delete, verify, write, workers = how
-    options = replace(options, delete=delete, verify=verify, write=write, workers=workers)
+    delete, verify, write, workers, backup = how
+    options = replace(options, delete=delete, verify=verify, write=write, workers=workers, backup=backup)
     source, target = pair[0].connector(), pair[1].connector()
     actions = Oracle(*pair, options).actions
     wanted, untouched = expected(source, target, actions), users_files(source)
-    deleted = {path: target.read(path) for path in actions if _deletes_file(actions, path, target)}
+    before = users_files(target)
+    goes = {Action.DELETE: delete is DeleteTo.TRASH, Action.UPDATE: backup}
+    kept = {path: before[path] for path, action in actions.items() if goes.get(action)}
     places = {"source": source, "target": target}
     ends = (Endpoint(f"memory://{side}", "memory", "/", side) for side in places)
     with (
@@ -88,11 +93,11 @@ def test_after_a_run_the_target_is_what_the_model_says(
             assert users_files(target) == wanted
             assert users_files(source) == untouched
             in_trash = {
-                path.split("/", 2)[2]: bytes(node.data)
+                path.split("/", 2)[2]: node.link_target or bytes(node.data)
                 for path, node in target.nodes.items()
-                if path.startswith(".tui-sync-trash/") and node.kind is Kind.FILE
+                if path.startswith(".tui-sync-trash/") and node.kind is not Kind.DIRECTORY
             }
-            assert in_trash == (deleted if delete is DeleteTo.TRASH else {})
+            assert in_trash == {path: what for path, what in kept.items() if what is not None}
             left = [path for path in target.nodes if is_ours(path.rpartition("/")[2])]
             assert set(left) <= {".tui-sync-trash"}
             assert session.make_plan().totals.work == 0
@@ -100,5 +105,40 @@ def test_after_a_run_the_target_is_what_the_model_says(
             session.close()
 
 
-def _deletes_file(actions: dict[str, Action], path: str, target: MemoryConnector) -> bool:
-    return actions[path] is Action.DELETE and target.nodes[path].kind is Kind.FILE
+@settings(deadline=None, max_examples=60)
+@given(pair=pairs(), options=OPTIONS, backs_up=st.booleans())
+def test_an_undo_brings_the_target_back_to_what_it_was(
+    pair: tuple[Side, Side], options: SyncOptions, backs_up: bool
+) -> None:
+    """But for what is new, which stays."""
+    options = replace(options, backup=True)
+    source, target = pair[0].connector(), pair[1].connector()
+    target.features = replace(target.features, backs_up=backs_up)
+    actions = Oracle(*pair, options).actions
+    before, wanted = users_files(target), expected(source, target, actions)
+    new = {path: wanted[path] for path in actions if path in wanted and path not in before}
+    places = {"source": source, "target": target}
+    ends = (Endpoint(f"memory://{side}", "memory", "/", side) for side in places)
+    with (
+        tempfile.TemporaryDirectory() as state,
+        patch.object(registry, "connect", lambda endpoint, prompts: places[endpoint.host]),
+    ):
+        session = Session(
+            Profile("pair", None, *ends, options), prompts=BatchPrompts(), state_dir=Path(state)
+        )
+        try:
+            run(session)
+            [last] = session.ledger.runs(limit=1)
+            troubles: list[str] = []
+            for _ in range(2):
+                undone = Undo(
+                    session.ledger,
+                    last,
+                    target.reader(),
+                    target.writer(),
+                    lambda glyph, item, why: troubles.append(why) if why else None,
+                ).run()
+                assert (undone.exit_code, troubles) == (0, [])
+                assert users_files(target) == before | new
+        finally:
+            session.close()

@@ -22,8 +22,21 @@ CHECKSUM_WORKERS = 4
 TIME_WORKERS = 16
 LOOK_AHEAD = 256
 
+EXCLUDED = "excluded"
+IN_EXCLUDED = "in an excluded folder"
+NOT_FOLLOWED = "symbolic link, not followed"
 _UNITS = (("day", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 _NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What becomes of symbolic links. ``copied``: they are compared. ``why_not`` tells by its path why one on
+    the source is left out; the ``faults`` among its answers are errors."""
+
+    copied: bool = False
+    why_not: Callable[[str], str] = lambda path: NOT_FOLLOWED
+    faults: frozenset[str] = frozenset()
 
 
 def compare(
@@ -36,6 +49,7 @@ def compare(
     digests: Digests | None,
     sizes_comparable: bool = True,
     times: Times | None = None,
+    links: Links = Links(),
 ) -> Iterator[Change]:
     """Every path of both sides exactly once, in the order of ``names.sort_key``.
 
@@ -44,7 +58,8 @@ def compare(
     digests of a source path and a target path, called from other threads; it must end when the sync is
     cancelled. ``sizes_comparable`` is False where the content is transformed on its way: then neither sizes
     nor digests are compared. ``times`` fills in the times that listings did not show, at a request for each:
-    it is asked where nothing else can answer, from other threads, and ends as ``digests`` does.
+    it is asked where nothing else can answer, from other threads, and ends as ``digests`` does. Symbolic
+    links are left out unless ``links`` has them compared, by their texts.
 
     How two files are found equal:
 
@@ -58,7 +73,7 @@ def compare(
     modified: copying once too often loses nothing. Where a place knows no times, what was last synced is
     recognised by its size.
     """
-    pairs = _overruled(_merged(source, target))
+    pairs = _overruled(_merged(source, target), links)
     judge = _Judge(by, max(1, precision_ns), known, sizes_comparable)
     if by is CompareBy.CHECKSUM and sizes_comparable:
         if digests is None:
@@ -117,7 +132,7 @@ def _keyed(side: Iterable[Scanned]) -> Iterator[tuple[tuple[str, ...], Scanned]]
         last = key
 
 
-def _overruled(pairs: Iterable[_Pair]) -> Iterator[Change | _Files]:
+def _overruled(pairs: Iterable[_Pair], links: Links) -> Iterator[Change | _Files]:
     """The changes that follow from kinds and errors alone; of the others the two files to be compared.
 
     A path that is left out or unusable as a whole decides for all that is below it, on either side.
@@ -129,7 +144,7 @@ def _overruled(pairs: Iterable[_Pair]) -> Iterator[Change | _Files]:
                 yield _below(above, pair)
                 continue
             above = None
-        change = _by_kind(pair)
+        change = _by_kind(pair, links)
         if change is None:
             assert pair.source is not None
             assert pair.target is not None
@@ -142,16 +157,16 @@ def _overruled(pairs: Iterable[_Pair]) -> Iterator[Change | _Files]:
 
 def _below(above: Change, pair: _Pair) -> Change:
     if any(side is not None and side.excluded for side in (pair.source, pair.target)):
-        return _change(pair, ChangeKind.EXCLUDED, "excluded")
+        return _change(pair, ChangeKind.EXCLUDED, EXCLUDED)
     if above.kind is ChangeKind.ERROR:
         return _change(pair, ChangeKind.ERROR, "in a folder that was not listed in full")
     if above.kind is ChangeKind.EXCLUDED:
-        return _change(pair, ChangeKind.EXCLUDED, "in an excluded folder")
+        return _change(pair, ChangeKind.EXCLUDED, IN_EXCLUDED)
     side = "target" if pair.source is not None else "source"
     return _change(pair, ChangeKind.TYPE_CHANGED, f"in a folder that is no folder on {side}")
 
 
-def _by_kind(pair: _Pair) -> Change | None:
+def _by_kind(pair: _Pair, links: Links) -> Change | None:
     """The change that needs no look at size, time or content; None for two files."""
     source, target = pair.source, pair.target
     for side, scanned in (("source", source), ("target", target)):
@@ -161,31 +176,36 @@ def _by_kind(pair: _Pair) -> Change | None:
         return _with_completeness(pair, _change(pair, ChangeKind.EQUAL, "the root"))
     if source is None:
         assert target is not None
-        return _one_sided(pair, target, ChangeKind.EXTRA, "only on target")
+        return _one_sided(pair, target, ChangeKind.EXTRA, "only on target", links)
     if target is None:
-        return _one_sided(pair, source, ChangeKind.NEW, "only on source")
+        return _one_sided(pair, source, ChangeKind.NEW, "only on source", links)
     if source.excluded:
-        return _change(pair, ChangeKind.EXCLUDED, "excluded")
-    note = _not_synced(source.entry.kind)
-    if note:
-        return _change(pair, ChangeKind.EXCLUDED, note)
+        return _change(pair, ChangeKind.EXCLUDED, EXCLUDED)
+    left_out = _left_out(pair, source.entry, links)
+    if left_out is not None:
+        return left_out
     if source.entry.kind is not target.entry.kind:
         if target.excluded:
-            return _change(pair, ChangeKind.EXCLUDED, "excluded")
+            return _change(pair, ChangeKind.EXCLUDED, EXCLUDED)
         reason = f"{_a(source.entry.kind)} on source, {_a(target.entry.kind)} on target"
         return _change(pair, ChangeKind.TYPE_CHANGED, reason)
+    if source.entry.kind is Kind.SYMLINK:
+        text, other = source.entry.link_target, target.entry.link_target
+        if text == other:
+            return _change(pair, ChangeKind.EQUAL, "same link")
+        return _change(pair, ChangeKind.MODIFIED, f"link to “{other}” -> “{text}”")
     if source.entry.kind is Kind.DIRECTORY:
         return _with_completeness(pair, _change(pair, ChangeKind.EQUAL, "folder on both sides"))
     # A renamed file may be excluded under its target's name only: its own side has decided.
     return None
 
 
-def _one_sided(pair: _Pair, scanned: Scanned, kind: ChangeKind, reason: str) -> Change:
+def _one_sided(pair: _Pair, scanned: Scanned, kind: ChangeKind, reason: str, links: Links) -> Change:
     if scanned.excluded:
-        return _change(pair, ChangeKind.EXCLUDED, "excluded")
-    note = _not_synced(scanned.entry.kind)
-    if note:
-        return _change(pair, ChangeKind.EXCLUDED, note)
+        return _change(pair, ChangeKind.EXCLUDED, EXCLUDED)
+    left_out = _left_out(pair, scanned.entry, links)
+    if left_out is not None:
+        return left_out
     return _with_completeness(pair, _change(pair, kind, reason))
 
 
@@ -212,12 +232,18 @@ def _change(pair: _Pair, kind: ChangeKind, reason: str) -> Change:
     )
 
 
-def _not_synced(kind: Kind) -> str:
-    if kind is Kind.SYMLINK:
-        return "symbolic link, not followed"
-    if kind is Kind.OTHER:
-        return "neither file nor folder, not synced"
-    return ""
+def _left_out(pair: _Pair, entry: Entry, links: Links) -> Change | None:
+    """The change of what is no file, folder or link to be synced."""
+    if entry.kind is Kind.OTHER:
+        return _change(pair, ChangeKind.EXCLUDED, "neither file nor folder, not synced")
+    if entry.kind is not Kind.SYMLINK or (links.copied and entry.link_target):
+        return None
+    if pair.source is None or pair.source.entry is not entry:
+        return _change(pair, ChangeKind.EXCLUDED, NOT_FOLLOWED)
+    why = links.why_not(entry.path)
+    if why in links.faults:
+        return replace(_change(pair, ChangeKind.ERROR, why), complete=False)
+    return _change(pair, ChangeKind.EXCLUDED, why)
 
 
 def _a(kind: Kind) -> str:

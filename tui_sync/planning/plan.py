@@ -17,10 +17,12 @@ from tui_sync.model import (
     Item,
     Kind,
     Mode,
+    Symlinks,
     SyncOptions,
     Totals,
 )
 from tui_sync.names import printable
+from tui_sync.planning.compare import EXCLUDED, IN_EXCLUDED
 from tui_sync.planning.filters import Filters
 
 
@@ -131,6 +133,12 @@ class _Builder:
         self.errors = _Tally()
         self.newer = _Tally()
         self.collisions = _Tally()
+        self.links_out = _Tally()
+        self.leading_out = _Tally()
+        self.specials = _Tally()
+        # Where links are copied they can be lost as files can.
+        self._copies_links = options.symlinks is Symlinks.COPY
+        self._counted = (Kind.FILE, Kind.SYMLINK) if self._copies_links else (Kind.FILE,)
 
     def make_root(self) -> None:
         root = Change("", ChangeKind.NEW, "the target folder is missing", Entry("", Kind.DIRECTORY))
@@ -164,9 +172,17 @@ class _Builder:
 
     def _count(self, change: Change, above: _Open) -> None:
         if change.kind is ChangeKind.EXCLUDED:
+            if change.source is not None and change.reason not in (EXCLUDED, IN_EXCLUDED):
+                kind = change.source.kind
+                if kind is Kind.SYMLINK:
+                    self.links_out.add(change.path)
+                elif kind is Kind.OTHER:
+                    self.specials.add(change.path)
             return
+        if self._copies_links and change.source is not None and leads_out(change.source):
+            self.leading_out.add(change.path)
         for entry, tally in ((change.source, self.source), (change.target, self.target)):
-            if entry is not None and entry.kind is Kind.FILE:
+            if entry is not None and entry.kind in self._counted:
                 tally.add(change.path, entry.size)
         if change.source is not None:
             folded = _folded(change.path.rpartition("/")[2])
@@ -243,7 +259,7 @@ class _Builder:
         for each in self._open:
             each.kept = True
         if change.kind is ChangeKind.EQUAL:
-            self.unchanged += _kind(change.source) is Kind.FILE
+            self.unchanged += _kind(change.source) in (Kind.FILE, Kind.SYMLINK)
         elif change.kind in (ChangeKind.TYPE_CHANGED, ChangeKind.ERROR):
             self.conflicts += 1
             # What lies below the path in question is on one side only.
@@ -267,6 +283,18 @@ class _Builder:
 
     def _item(self, seq: int, action: Action, change: Change) -> None:
         self._add(Item(seq, action, change.path, change.kind, change.reason, change.source, change.target))
+
+
+def leads_out(entry: Entry) -> bool:
+    """Whether the text of a link leads out of the tree it is in, or names an absolute path."""
+    if entry.kind is not Kind.SYMLINK or not entry.link_target:
+        return False
+    depth = entry.path.count("/")
+    for name in entry.link_target.split("/"):
+        depth += -1 if name == ".." else name not in ("", ".")
+        if depth < 0:
+            return True
+    return entry.link_target.startswith("/")
 
 
 def _kind(entry: Entry | None) -> Kind | None:
@@ -329,6 +357,34 @@ def _guards(
             f"updated or deleted.",
             blocking=False,
         )
+    if built.links_out.count:
+        how = (
+            "left out: see symlinks"
+            if options.symlinks is Symlinks.SKIP
+            else "left out: leading nowhere or out of the source"
+            if options.symlinks is Symlinks.FOLLOW
+            else "left out: the target has none, or it cannot be read"
+        )
+        many = built.links_out.count > 1
+        yield Guard(
+            "links",
+            f"{_paths(built.links_out)} {'symbolic links' if many else 'a symbolic link'}, {how}.",
+            blocking=False,
+        )
+    if built.leading_out.count:
+        many = built.leading_out.count > 1
+        yield Guard(
+            "links-lead-out",
+            f"{_paths(built.leading_out)} {'symbolic links' if many else 'a symbolic link'} to something "
+            f"outside of the source: on the target, too, with the same text.",
+            blocking=False,
+        )
+    if built.specials.count:
+        yield Guard(
+            "specials",
+            f"{_paths(built.specials)} neither file nor folder (socket, device or pipe) and left out.",
+            blocking=False,
+        )
     if built.newer.count:
         yield Guard(
             "target-newer",
@@ -362,8 +418,8 @@ def delete_guard(deleted: int, on_target: int, limit: DeleteLimit) -> Iterator[G
 def _space_guard(
     built: _Builder, options: SyncOptions, free_space: Callable[[], int | None]
 ) -> Iterator[Guard]:
-    """An old file stays until its successor is complete, with a backup beyond that; deletes come last, so they
-    make no room."""
+    """An old file stays until its successor is complete, with a backup beyond that; deletes come last, so
+    they make no room."""
     needed = built.growth + built.largest_update
     if not needed:
         return

@@ -293,7 +293,7 @@ class _Walk:
         with self._lock:
             self._counters.ours.setdefault(folder.path, []).append(child.name)
         leftovers = self._counters.leftovers
-        if child.kind is Kind.FILE and len(leftovers) < MOST_LEFTOVERS:
+        if child.kind in (Kind.FILE, Kind.SYMLINK) and len(leftovers) < MOST_LEFTOVERS:
             with suppress(UnsafeName):
                 leftovers.append(prefix + names.check_name(child.name))
 

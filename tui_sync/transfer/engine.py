@@ -47,6 +47,7 @@ from tui_sync.transfer.crew import Crew
 from tui_sync.transfer.deletes import Deleter
 from tui_sync.transfer.folders import Folders, FolderUnfinished
 from tui_sync.transfer.gate import Gate
+from tui_sync.transfer.links import Linker
 from tui_sync.transfer.pack import MOST_FILES, Pack, Packer, Result, packed
 from tui_sync.transfer.parents import Parents
 from tui_sync.transfer.part import DoneBefore, Part
@@ -154,6 +155,13 @@ class Engine:
             throttle=self._throttle,
             gate=self._gate,
             cancel=self._cancel,
+        )
+        self._linker = Linker(
+            source=source.reader(),
+            target=self._reader,
+            writer=self._writer,
+            backups=backups,
+            tag=ledger.tag,
         )
         self._packer = Packer(
             source=source.reader(),
@@ -358,7 +366,9 @@ class Engine:
 
     def _copy_pack(self, pack: Pack) -> None:
         if len(pack) == 1:
-            self._carry_out(pack[0], partial(self._copier.copy, earlier=Earlier()))
+            link = pack[0].entry_kind is Kind.SYMLINK
+            act = self._linker.make if link else self._copier.copy
+            self._carry_out(pack[0], partial(act, earlier=Earlier()))
             return
         tried = tuple(item for item in pack if not self._hold(item))
         if not tried:

@@ -23,7 +23,7 @@ from tui_sync.errors import (
     TimedOut,
     TuiSyncError,
 )
-from tui_sync.model import Action, Entry, Item, Verify
+from tui_sync.model import Action, Entry, Item, Kind, Verify
 from tui_sync.transfer import preconditions, verify
 from tui_sync.transfer.copy import Copied, Earlier
 from tui_sync.transfer.gate import Gate
@@ -43,11 +43,11 @@ Result: TypeAlias = Copied | TuiSyncError | Earlier | None
 
 
 def packed(items: Iterable[Item], most_files: int) -> Iterator[Pack]:
-    """Group small files as they come, in their order; a large file is a pack of its own."""
+    """Group small files as they come, in their order; a large file, or a link, is a pack of its own."""
     pack: list[Item] = []
     size = 0
     for item in items:
-        if item.bytes > SMALL:
+        if item.bytes > SMALL or item.entry_kind is Kind.SYMLINK:
             yield (item,)
             continue
         if pack and (len(pack) >= most_files or size + item.bytes > _MOST_BYTES):

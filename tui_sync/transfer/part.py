@@ -16,7 +16,7 @@ from tui_sync.connectors.base import Reader
 from tui_sync.connectors.digest import digest
 from tui_sync.errors import StorageError
 from tui_sync.ledger import Ledger
-from tui_sync.model import CompareBy, Entry, Item, Outcome, Status, SyncOptions, Verify
+from tui_sync.model import CompareBy, Entry, Item, Kind, Outcome, Status, SyncOptions, Verify
 from tui_sync.planning.compare import equal
 from tui_sync.transfer import preconditions
 from tui_sync.transfer.transform import transform
@@ -103,6 +103,8 @@ class DoneBefore:
             return True
         if found.kind is not planned.kind:
             return False
+        if planned.kind is Kind.SYMLINK:
+            return found.link_target == planned.link_target
         same_content = transform(self._options.transform).identity
         if self._options.compare is CompareBy.CHECKSUM and same_content:
             return found.size == planned.size and self._same_content(item, planned)
