@@ -143,7 +143,7 @@ def test_several_shards_deletes_and_folder_times(pair: Path) -> None:
     assert differences(pair / "source", pair / "target") == f"Only in {pair / 'target'}: {names.TRASH}\n"
     assert int((pair / "target" / "d1").stat().st_mtime) == OLD
     with_limit = json.loads((newest(pair) / "shard-0001.plan").read_text().splitlines()[0])
-    assert with_limit["options"]["bandwidth_limit"] == 100_000_000 // 4
+    assert with_limit["options"]["bandwidth_limit"] == (100 << 20) // 4
     ledger = ledger_of(pair)
     [run] = ledger.runs()
     assert trash.name == f"{ledger.tag}-{run.run_id}"
