@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import http.server
 import itertools
 import signal
@@ -17,11 +18,13 @@ from pathlib import Path
 import pytest
 
 from tests.contract.support import BatchPrompts, content, read
+from tests.faults.proxy import Direction, Harm, HarmfulProxy
 from tests.support import s3, sessions
 from tests.support.batch import started, tui_sync
 from tests.support.s3 import Bucket
 from tests.support.sessions import local, session
 from tests.support.sshd import free_port
+from tui_sync.cancel import CancelToken
 from tui_sync.connectors.base import Endpoint
 from tui_sync.connectors.s3.connector import S3Connector, connect
 from tui_sync.demo.s3_server import Account
@@ -38,6 +41,8 @@ from tui_sync.errors import (
     VerifyFailed,
 )
 from tui_sync.model import Status
+from tui_sync.transfer.partials import Partials
+from tui_sync.transfer.retry import Retry
 
 MIB = 1 << 20
 WRONG = Account(s3.ADMIN.access_key, "wrong-secret-that-nobody-may-see")
@@ -268,6 +273,163 @@ def test_killed_in_the_middle_of_a_large_upload_the_next_run_completes(
     assert ran.code == 0, ran.err
     assert bucket.get("x/large") == (tmp_path / "source" / "large").read_bytes()
     assert bucket.unfinished() == []
+
+
+def test_an_upload_that_was_begun_and_not_noted_is_found_and_another_ones_is_not(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends right after the upload was begun, as by a kill; somebody else has one of the same name."""
+    (tmp_path / "source").mkdir()
+    make_large(tmp_path / "source" / "large", size=12 * MIB)
+    others = bucket.client.create_multipart_upload(Bucket=bucket.name, Key="large")["UploadId"]
+    bucket.client.upload_part(
+        Bucket=bucket.name, Key="large", UploadId=others, PartNumber=1, Body=b"a part of somebody else's"
+    )
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tui_sync.transfer.partials.Partials._note", killed)
+        with session(local(tmp_path / "source"), bucket.endpoint(), tmp_path / "state") as opened:
+            plan = opened.make_plan()
+            item = sessions.items(opened, plan)["large"]
+            keeper = Partials(
+                opened.ledger,
+                opened.target_reader(),
+                opened._connector("target").writer(),
+                CancelToken(),
+                across_runs=True,
+            )
+            assert item.source is not None
+            with opened.source_reader().open("large") as download, pytest.raises(KeyboardInterrupt):
+                keeper.begin(item, item.source, download, size=item.source.size)
+    assert bucket.unfinished() == ["large", "large"]
+    with session(local(tmp_path / "source"), bucket.endpoint(), tmp_path / "state") as opened:
+        _, summary, bad = sessions.run(opened)
+        assert (summary.created, bad) == (1, [])
+    left = bucket.client.list_multipart_uploads(Bucket=bucket.name)["Uploads"]
+    assert [one["UploadId"] for one in left] == [others]
+    assert bucket.get("large") == (tmp_path / "source" / "large").read_bytes()
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_a_line_cut_in_the_middle_of_a_part_costs_a_part(
+    bucket: Bucket, tmp_path: Path, direction: Direction
+) -> None:
+    """Each of the first connections that carries much is cut in the middle of it."""
+    made = content(12 * MIB)
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "large").write_bytes(made)
+    (tmp_path / "target").mkdir()
+    if direction == "down":
+        bucket.put("large", made)
+
+    def harms(number: int) -> list[Harm]:
+        return [Harm("cut", 3 * MIB, direction)] if number < 4 else []
+
+    with HarmfulProxy(bucket.server.port, harms) as proxy:
+        through = bucket.endpoint(endpoint_url=f"http://127.0.0.1:{proxy.port}", attempts=3)
+        places = (local(tmp_path / "source"), through)
+        if direction == "down":
+            places = (through, local(tmp_path / "target"))
+        with session(*places, tmp_path / "state") as opened:
+            _, summary, bad = sessions.run(opened)
+            assert [one.error for one in bad] == []
+            assert summary.created == 1
+        moved = proxy.sent if direction == "up" else proxy.received
+        assert moved < 12 * MIB + 4 * 6 * MIB
+    found = bucket.get("large") if direction == "up" else (tmp_path / "target" / "large").read_bytes()
+    assert found == made
+    assert bucket.unfinished() == []
+
+
+class Busy(http.server.ThreadingHTTPServer):
+    """Answers SlowDown to the first ``burst`` requests, and hands what comes then on to the real server."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int, burst: int) -> None:
+        super().__init__(("127.0.0.1", 0), _BusyAnswer)
+        self.real = port
+        self.left = burst
+        self.refused = 0
+
+    def __enter__(self) -> Busy:
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _BusyAnswer(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def _pass_on(self) -> None:
+        assert isinstance(self.server, Busy)
+        if self.headers.get("Expect"):
+            self.send_response_only(100)
+            self.end_headers()
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.server.left > 0:
+            self.server.left -= 1
+            self.server.refused += 1
+            told = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+            self._answer(503, [], b"" if self.command == "HEAD" else told)
+            return
+        line = http.client.HTTPConnection("127.0.0.1", self.server.real, timeout=30)
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
+        line.request(self.command, self.path, body, headers)
+        answer = line.getresponse()
+        self._answer(answer.status, answer.getheaders(), answer.read())
+        line.close()
+
+    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _pass_on
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.send_response_only(status)
+        for name, value in headers:
+            if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                self.send_header(name, value)
+        length = dict(headers).get("Content-Length") if self.command == "HEAD" else None
+        self.send_header("Content-Length", length or str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("burst", "code"), [(2, 0), (1_000_000, 23)], ids=["for a while", "for good"])
+def test_a_busy_server_in_the_middle_of_a_run(
+    bucket: Bucket, tmp_path: Path, burst: int, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
+    (tmp_path / "source").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / "source" / name).write_text("new")
+    bucket.put("two", b"old one")
+    with Busy(bucket.server.port, 0) as busy:
+        # The signature is made for the address that is asked, which the real server is not told of.
+        through = bucket.endpoint(endpoint_url=f"http://127.0.0.1:{busy.server_port}", attempts=3)
+        with session(local(tmp_path / "source"), through, tmp_path / "state") as opened:
+            plan = opened.make_plan()
+            opened._retry = Retry(attempts=3, first_pause_s=0.01)
+            busy.left = burst
+            engine = opened.start(plan)
+            assert engine.wait(sessions.WAIT_S)
+            busy.left = 0
+            assert engine.summary.exit_code == code
+            failed = [one.error for one in opened.ledger.outcomes(engine.run_id) if one.error]
+    assert 0 < busy.refused < 100
+    if code:
+        assert bucket.files() == {"two": b"old one"}
+        assert len(failed) == 2
+        assert all("busy" in error for error in failed)
+    else:
+        assert bucket.files() == {"one": b"new", "two": b"new"}
 
 
 def parts_of(bucket: Bucket) -> int:

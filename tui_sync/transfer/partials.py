@@ -51,15 +51,15 @@ class Partials:
         resumed = self._resume(item, planned, download) if _worth_it(size) else None
         if resumed is not None:
             return resumed
+        temporary = names.temporary(item.path, self._ledger.tag)
+        if _worth_it(size):
+            # Before it is begun, or nobody would look for what a kill right afterwards leaves.
+            self._begun.add(item.path)
+            self._ledger.save_partial(Partial(item.path, planned.identity, temporary, "", ()))
         upload = self._writer.upload(
-            item.path,
-            temporary=names.temporary(item.path, self._ledger.tag),
-            size=size,
-            mtime_ns=planned.mtime_ns,
-            mode=planned.mode,
+            item.path, temporary=temporary, size=size, mtime_ns=planned.mtime_ns, mode=planned.mode
         )
         if _worth_it(size):
-            self._begun.add(item.path)
             self._note(item, planned, upload)
         return upload
 

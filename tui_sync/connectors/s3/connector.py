@@ -26,7 +26,7 @@ from tui_sync.connectors.base import (
 )
 from tui_sync.connectors.s3 import listing
 from tui_sync.connectors.s3.client import Store, open_store
-from tui_sync.connectors.s3.download import S3Download, open_object
+from tui_sync.connectors.s3.download import S3Download, fetch_small, open_object
 from tui_sync.connectors.s3.keys import MTIME, Parts, entry_of, modified_ns, mtime_of, mtime_text
 from tui_sync.connectors.s3.upload import S3Upload
 from tui_sync.errors import (
@@ -157,12 +157,9 @@ class S3Reader:
         return _at_once(self.store, [partial(self._fetch, path, most) for path in paths])
 
     def _fetch(self, path: str, most: int) -> Fetched:
-        with self.open(path) as download:
-            if download.entry.size > most:
-                raise StorageError(f"“{printable(path)}” holds more than {most} bytes")
-            # One answer, so there is no before and after.
-            data = b"".join(download.blocks())
-            return Fetched(download.entry, data, download.entry)
+        # One answer, so there is no before and after.
+        entry, data = fetch_small(self.store, path, most)
+        return Fetched(entry, data, entry)
 
     def free_space(self) -> int | None:
         return None
@@ -209,6 +206,9 @@ class S3Writer:
         mtime_ns: int | None,
         mode: int | None,
     ) -> S3Upload:
+        if not token:
+            # It was going to be begun, and nobody learned whether it was.
+            self._store.abort_empty_uploads(path)
         layout, colon, upload_id = token.partition(":")
         number = layout.removesuffix("+")
         if not colon or not upload_id or not (number.isascii() and number.isdecimal() and int(number)):

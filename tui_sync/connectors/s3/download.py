@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from botocore import exceptions as boto
+from urllib3.exceptions import HTTPError as BodyBroken
 
 from tui_sync.connectors.base import Buffer
 from tui_sync.connectors.s3 import faults
@@ -25,6 +26,9 @@ from tui_sync.names import printable
 # others share the connector's budget.
 CHUNK = 4 * MIB
 AHEAD = 6
+# Of an object from this size on, fewer and longer requests cost the server less.
+_LARGE = 64 * MIB
+_LARGE_CHUNK = 8 * MIB
 _BLOCK = MIB
 _BODY_ATTEMPTS = 4
 _SKIPPED = "InvalidRange"
@@ -38,6 +42,18 @@ def open_object(store: Store, path: str) -> S3Download:
         return S3Download(store, path, answer, int(answer["ContentLength"]), None)
     answer, size, first = store.run("open", path, lambda: _fetch_first(store, key))
     return S3Download(store, path, answer, size, first)
+
+
+def fetch_small(store: Store, path: str, most: int) -> tuple[Entry, bytes]:
+    """An object of up to ``most`` bytes, with one request and checked. Raises as ``S3Download.blocks`` does,
+    StorageError for a larger one."""
+    key = store.place.key(path)
+    answer, body = store.run("read", path, lambda: _fetch(store, key, None, None, most=most))
+    size = int(answer["ContentLength"])
+    if size > most:
+        raise StorageError(f"“{printable(path)}” holds more than {most} bytes")
+    with S3Download(store, path, answer, size, body) as download:
+        return download.entry, b"".join(download.blocks())
 
 
 def _fetch_first(store: Store, key: str) -> tuple[dict[str, Any], int, bytes]:
@@ -54,9 +70,16 @@ def _fetch_first(store: Store, key: str) -> tuple[dict[str, Any], int, bytes]:
 
 
 def _fetch(
-    store: Store, key: str, start: int | None, stop: int | None, etag: str | None = None
+    store: Store,
+    key: str,
+    start: int | None,
+    stop: int | None,
+    etag: str | None = None,
+    *,
+    most: int | None = None,
 ) -> tuple[dict[str, Any], bytes]:
-    """One range, or all; asked for again where the connection breaks in the middle of it."""
+    """One range, or all; asked for again where the connection breaks in the middle of it. Nothing is read of
+    more than ``most`` bytes."""
     parameters: dict[str, Any] = {"Key": key}
     if start is not None and stop is not None:
         parameters["Range"] = f"bytes={start}-{stop - 1}"
@@ -66,8 +89,10 @@ def _fetch(
         answer = store.send("get_object", **parameters)
         try:
             with answer["Body"] as stream:
+                if most is not None and int(answer["ContentLength"]) > most:
+                    return answer, b""
                 return answer, stream.read()
-        except (boto.HTTPClientError, boto.IncompleteReadError):
+        except (boto.HTTPClientError, boto.IncompleteReadError, BodyBroken):
             if attempt == _BODY_ATTEMPTS or store.calls.closed:
                 raise
     raise AssertionError("unreachable")
@@ -119,7 +144,7 @@ class S3Download:
         try:
             while start < end or ahead:
                 while start < end and len(ahead) < AHEAD:
-                    size = min(CHUNK, end - start)
+                    size = min(_LARGE_CHUNK if self._entry.size >= _LARGE else CHUNK, end - start)
                     if ahead and not self.store.downloading.try_take(size):
                         break
                     # The one that is waited for next is not counted, or nothing might ever be.

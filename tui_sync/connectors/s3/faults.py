@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from botocore import exceptions as boto
+from urllib3.exceptions import HTTPError as BodyBroken
 
 from tui_sync.errors import (
     ConnectError,
@@ -122,7 +123,8 @@ def translated(error: Exception, verb: str, what: str, bucket: str) -> TuiSyncEr
         )
     if isinstance(error, boto.ReadTimeoutError):
         return TimedOut(f"{doing}: the server did not answer in time")
-    if isinstance(error, boto.HTTPClientError | boto.IncompleteReadError):
+    # A body that breaks off is not always wrapped by botocore.
+    if isinstance(error, boto.HTTPClientError | boto.IncompleteReadError | BodyBroken):
         return ConnectionLost(f"{doing}: the connection to the server was lost")
     login = _no_credentials(error)
     if login:
