@@ -84,6 +84,9 @@ def _merge(ledger: Ledger, head: Run, folder: Folder, here: Path) -> Summary:
             continue
         with closing(_open(head, part_dir)) as part:
             _take_outcomes(ledger, head.run, part)
+            if finished and name == FOLDERS:
+                # What it knew to be left was taken up by the last part.
+                continue
             partials |= {partial.path: partial for partial in part.partials()}
             for unfinished in part.unfinished_folders():
                 if unfinished.path not in folders or unfinished.mtime_ns is not None:

@@ -132,15 +132,17 @@ class Folder:
 
     def remove(self) -> None:
         """Away with it and all that is in it."""
-        with _told(self.url), suppress(FileNotFoundError):
-            self._path.rmdir(recursive=True)
+        with _told(self.url):
+            if self._path.exists():
+                self._path.rmdir(recursive=True)
 
 
 @contextmanager
 def _told(url: str) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except (OSError, ValueError, ImportError) as error:
+        # The latter two: what such a path needs is not installed.
         raise StorageError(
             f"the storage {printable(url)} cannot be used ({printable(str(error))}): let [tui_sync] storage "
             "name a folder that all workers reach"
