@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import inspect
+import random
 import re
 import socket
 import threading
 
 import paramiko
 import pytest
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 from paramiko.buffered_pipe import BufferedPipe, PipeTimeout
+from paramiko.common import MSG_CHANNEL_DATA, MSG_IGNORE
 
 from tui_sync.connectors.sftp import wire
-from tui_sync.connectors.sftp.paramiko_transport import BufferedSocket, PacketPipe, ParamikoChannel
+from tui_sync.connectors.sftp.paramiko_packets import (
+    BufferedSocket,
+    BulkPacketizer,
+    ChannelData,
+    PacketPipe,
+    fits,
+)
+from tui_sync.connectors.sftp.paramiko_transport import ParamikoChannel
+
+KEY, IV = bytes(range(16)), bytes(range(12))
 
 
 def packet(body: bytes) -> bytes:
@@ -157,7 +170,7 @@ def test_a_peer_that_takes_nothing_for_long_is_given_up(
     ours, theirs = ends
     buffered = BufferedSocket(ours)
     buffered.settimeout(0.02)
-    monkeypatch.setattr("tui_sync.connectors.sftp.paramiko_transport._STALL_S", 0.01)
+    monkeypatch.setattr("tui_sync.connectors.sftp.paramiko_packets._STALL_S", 0.01)
     with pytest.raises(ConnectionAbortedError):
         fill(buffered)
     buffered.close()
@@ -183,3 +196,142 @@ def test_closing_wakes_a_thread_that_reads(ends: tuple[socket.socket, socket.soc
     assert found == [b""]
     assert buffered._closed
     theirs.close()
+
+
+def test_paramiko_is_still_made_as_the_bulk_ways_take_for_granted() -> None:
+    assert fits()
+
+
+def test_bytes_ahead_are_moved_together_only_where_the_buffer_ends(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = ends
+    buffered = BufferedSocket(ours)
+    buffered.settimeout(5)
+    stream = random.Random(4).randbytes(3 << 20)
+    sender = threading.Thread(target=theirs.sendall, args=(stream,))
+    sender.start()
+    found = b""
+    sizes = random.Random(5)
+    while len(found) < len(stream):
+        count = min(sizes.randint(1, 200_000), len(stream) - len(found))
+        assert bytes(buffered.ahead(count)) == stream[len(found) : len(found) + count]
+        buffered.skip(count)
+        found += stream[len(found) : len(found) + count]
+    sender.join(10)
+    theirs.close()
+    with pytest.raises(EOFError):
+        buffered.ahead(1)
+    buffered.close()
+
+
+class Both:
+    """A packetizer of ours and one of paramiko's own at the two ends of a line, with one AES-GCM key."""
+
+    def __init__(self, ends: tuple[socket.socket, socket.socket]) -> None:
+        for end in ends:
+            end.settimeout(10)
+        self.socket = BufferedSocket(ends[0])
+        self.ours = BulkPacketizer(self.socket)
+        self.theirs = paramiko.packet.Packetizer(ends[1])
+        for each in (self.ours, self.theirs):
+            each._initial_kex_done = True
+            gcm = {"mac_engine": None, "mac_size": 16, "mac_key": None, "aead": True}
+            each.set_outbound_cipher(AESGCM(KEY), 16, iv_out=IV, **gcm)  # type: ignore[arg-type]
+            each.set_inbound_cipher(AESGCM(KEY), 16, iv_in=IV, **gcm)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sizes", [[1], [32_704] * 3, [0, 5, 200_000, 7]])
+def test_what_is_sent_in_bulk_is_what_paramiko_understands(
+    ends: tuple[socket.socket, socket.socket], sizes: list[int]
+) -> None:
+    both = Both(ends)
+    content = [random.Random(size).randbytes(size) for size in sizes]
+    packets = [[memoryview(one)[: len(one) // 2], one[len(one) // 2 :]] for one in content]
+    sender = threading.Thread(target=both.ours.send_message, args=(ChannelData(7, packets),))
+    sender.start()
+    for one in content:
+        kind, message = both.theirs.read_message()
+        assert kind == MSG_CHANNEL_DATA
+        assert message.get_int() == 7
+        assert message.get_binary() == one
+    sender.join(10)
+    # The counters go on, for messages of paramiko's own as well.
+    both.ours.send_message(said(b"more"))
+    assert both.theirs.read_message()[1].get_binary() == b"more"
+
+
+def said(text: bytes, channel: int | None = None) -> paramiko.Message:
+    message = paramiko.Message()
+    message.add_byte(bytes([MSG_IGNORE if channel is None else MSG_CHANNEL_DATA]))
+    if channel is not None:
+        message.add_int(channel)
+    message.add_string(text)
+    return message
+
+
+def test_data_goes_to_its_channel_and_all_else_to_paramiko(ends: tuple[socket.socket, socket.socket]) -> None:
+    both = Both(ends)
+    delivered: list[bytes] = []
+
+    def deliver(channel: int, data: memoryview) -> bool:
+        if channel == 1:
+            delivered.append(bytes(data))
+        return channel == 1
+
+    both.ours.deliver = deliver
+    for message in (said(b"a" * 40_000, 1), said(b"", 1), said(b"for another", 2), said(b"ignore")):
+        both.theirs.send_message(message)
+    kind, message = both.ours.read_message()
+    assert (kind, message.get_int(), message.get_binary()) == (MSG_CHANNEL_DATA, 2, b"for another")
+    assert message.seqno == 2
+    kind, message = both.ours.read_message()
+    assert (kind, message.get_binary()) == (MSG_IGNORE, b"ignore")
+    assert delivered == [b"a" * 40_000, b""]
+
+
+def test_new_keys_are_asked_for_in_time(ends: tuple[socket.socket, socket.socket]) -> None:
+    both = Both(ends)
+    both.ours.deliver = lambda channel, data: True
+    both.ours.REKEY_PACKETS = 3
+    for _ in range(2):
+        both.theirs.send_message(said(b"x", 1))
+    both.theirs.send_message(said(b"y"))
+    assert both.ours.read_message()[0] == MSG_IGNORE
+    assert both.ours.need_rekey()
+    # From now on whoever asks for messages is let go after each, to begin the exchange.
+    both.theirs.send_message(said(b"x", 1))
+    assert both.ours.read_message()[0] == MSG_IGNORE
+    both.ours.REKEY_PACKETS_OVERFLOW_MAX = 1
+    both.theirs.send_message(said(b"x", 1))
+    with pytest.raises(paramiko.SSHException):
+        both.ours.read_message()
+
+
+def test_a_packet_that_was_tampered_with_is_refused(ends: tuple[socket.socket, socket.socket]) -> None:
+    both = Both(ends)
+    head = (48).to_bytes(4, "big")
+    ends[1].sendall(head + bytes(64))
+    with pytest.raises(InvalidTag):
+        both.ours.read_message()
+
+
+@pytest.mark.parametrize("length", [0, 11, (256 << 10) + 1, 0xFFFFFFFF])
+def test_an_absurd_length_is_refused(ends: tuple[socket.socket, socket.socket], length: int) -> None:
+    both = Both(ends)
+    ends[1].sendall(length.to_bytes(4, "big") + bytes(64))
+    with pytest.raises(paramiko.SSHException):
+        both.ours.read_message()
+
+
+def test_without_gcm_everything_goes_the_usual_way(ends: tuple[socket.socket, socket.socket]) -> None:
+    for end in ends:
+        end.settimeout(10)
+    ours, theirs = BulkPacketizer(BufferedSocket(ends[0])), paramiko.packet.Packetizer(ends[1])
+    ours._initial_kex_done = theirs._initial_kex_done = True  # type: ignore[attr-defined]
+    ours.send_message(ChannelData(3, [[b"plain"], [b"and", b" more"]]))
+    for expected in (b"plain", b"and more"):
+        kind, message = theirs.read_message()
+        assert (kind, message.get_int(), message.get_binary()) == (MSG_CHANNEL_DATA, 3, expected)
+    theirs.send_message(said(b"back", 3))
+    assert ours.read_message()[0] == MSG_CHANNEL_DATA

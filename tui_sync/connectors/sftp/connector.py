@@ -26,7 +26,7 @@ from tui_sync.connectors.base import (
     prefixes,
 )
 from tui_sync.connectors.digest import ALGORITHM
-from tui_sync.connectors.sftp import openssh_transport, packs, paramiko_transport, wire
+from tui_sync.connectors.sftp import openssh_transport, packs, wire
 from tui_sync.connectors.sftp.backup import back_up_many
 from tui_sync.connectors.sftp.download import SftpDownload
 from tui_sync.connectors.sftp.links import Links
@@ -83,6 +83,9 @@ def _pool(endpoint: Endpoint, login: Login) -> SessionPool:
     if _by_ssh(endpoint, login):
         dialer = openssh_transport.Dialer(login)
         return SessionPool(dialer.connect, abort=dialer.abort)
+    # Slow to load.
+    from tui_sync.connectors.sftp import paramiko_transport
+
     return SessionPool(partial(paramiko_transport.connect, login))
 
 

@@ -22,7 +22,6 @@ import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
-from tui_sync.connectors.sftp import paramiko_transport
 from tui_sync.connectors.sftp.askpass import Askpass
 from tui_sync.connectors.sftp.login import Login
 from tui_sync.connectors.sftp.openssh_options import PROGRAM, arguments, write_config
@@ -89,7 +88,9 @@ class Dialer:
             return self._connect()
         except _HostKeyFailed as failed:
             words = failed.args[0]
-        # Who offers what is for paramiko to find out: it asks, or raises.
+        # Who offers what is for paramiko to find out: it asks, or raises. Slow to load, and seldom needed.
+        from tui_sync.connectors.sftp import paramiko_transport
+
         with contextlib.suppress(UsageError):
             paramiko_transport.trust(self._login)
             with contextlib.suppress(_HostKeyFailed):
@@ -286,7 +287,9 @@ class OpensshTransport:
             process, self._first = self._first, None
         if process is None:
             process = self._join(None)
-        return PipeChannel(process.reading, process.writing, lambda received: self._end_of(process, received))
+        return PipeChannel(
+            process.reading, process.writing, lambda received: self._end_of(process, received), packets=True
+        )
 
     def open_command(self, command: str) -> PipeChannel:
         process = self._join(command)

@@ -1,4 +1,4 @@
-"""SSH in process, by paramiko. All that knows paramiko's inside is in this file."""
+"""SSH in process, by paramiko."""
 
 from __future__ import annotations
 
@@ -6,23 +6,28 @@ import contextlib
 import logging
 import shlex
 import socket
-import struct
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import paramiko
-from paramiko.buffered_pipe import BufferedPipe, PipeTimeout
+from paramiko.buffered_pipe import BufferedPipe
 from paramiko.common import MSG_GLOBAL_REQUEST, MSG_SERVICE_REQUEST
 
 from tui_sync.connectors.base import Buffer, HostKey
 from tui_sync.connectors.sftp import known_hosts, proxy_command
 from tui_sync.connectors.sftp.login import Login
 from tui_sync.connectors.sftp.paramiko_login import authenticate
+from tui_sync.connectors.sftp.paramiko_packets import (
+    BufferedSocket,
+    BulkPacketizer,
+    PacketPipe,
+    fits,
+    send_bulk,
+)
 from tui_sync.connectors.sftp.route import resolve
-from tui_sync.connectors.sftp.wire import MAX_PACKET
 from tui_sync.errors import (
     ChangedHostKey,
     ConnectError,
@@ -40,166 +45,14 @@ _CONNECT_S = 15.0
 _KEEPALIVE_S = 15.0
 _KEEPALIVE = "keepalive@openssh.com"
 _SILENT_INTERVALS = 2.5
-_STALL_S = 60.0
 # More than a session ever asks for at once, so that the server can always answer.
 _WINDOW = 16 << 20
 # Larger ones than the usual 32 KiB halve the work per byte; beyond this the copies leave the cache.
 _PACKET = 64 << 10
-_BUFFER = 256 << 10
-_SWARM = 4 << 10
 _PREFERRED_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr")
 _USERAUTH = b"\0\0\0\x0cssh-userauth"
 _ASK_FOR_USERAUTH = bytes([MSG_SERVICE_REQUEST]) + _USERAUTH
 _REFUSED_CIPHERS = ("3des-cbc",)
-
-
-class PacketPipe:
-    """Takes the place of a paramiko channel's input buffer: wakes the reader for whole SFTP packets only.
-
-    paramiko's own wakes it for each of the dozens of SSH packets that one block comes in, and moves all the
-    bytes behind those that were read. Has the methods that ``paramiko.Channel`` uses.
-    """
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._packets: deque[bytes] = deque()
-        self._parts: list[bytes] = []
-        self._have = 0
-        self._want = 0
-        self._closed = False
-        self._event: threading.Event | None = None
-
-    def feed(self, data: bytes) -> None:
-        """Only ever called by the transport's one thread."""
-        packets: list[bytes] = []
-        while data:
-            if not self._want:
-                head = b"".join((*self._parts, data[:4]))[:4]
-                if len(head) == 4:
-                    length = 4 + int.from_bytes(head, "big")
-                    # What claims to be longer is not waited for: the session will refuse it.
-                    self._want = length if length <= MAX_PACKET + 4 else self._have + len(data)
-            missing = self._want - self._have
-            if not self._want or len(data) < missing:
-                self._parts.append(data)
-                self._have += len(data)
-                break
-            self._parts.append(data[:missing])
-            packets.append(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
-            self._parts, self._have, self._want = [], 0, 0
-            data = data[missing:]
-        if packets:
-            with self._changed:
-                self._packets += packets
-                if self._event is not None:
-                    self._event.set()
-                self._changed.notify_all()
-
-    def read(self, nbytes: int, timeout: float | None = None) -> bytes:
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._packets or self._closed, timeout):
-                raise PipeTimeout
-            if not self._packets:
-                return b""
-            first = self._packets.popleft()
-            if len(first) > nbytes:
-                self._packets.appendleft(first[nbytes:])
-                return first[:nbytes]
-            # Acknowledgements come in swarms.
-            several, total = [first], len(first)
-            while self._packets and total + len(self._packets[0]) <= min(nbytes, _SWARM):
-                several.append(self._packets.popleft())
-                total += len(several[-1])
-            if self._event is not None and not self._packets and not self._closed:
-                self._event.clear()
-            return first if len(several) == 1 else b"".join(several)
-
-    def read_ready(self) -> bool:
-        return bool(self._packets)
-
-    def empty(self) -> bytes:
-        with self._changed:
-            everything = b"".join(self._packets)
-            self._packets.clear()
-            return everything
-
-    def set_event(self, event: threading.Event) -> None:
-        with self._changed:
-            self._event = event
-            if self._packets or self._closed:
-                event.set()
-            else:
-                event.clear()
-
-    def close(self) -> None:
-        with self._changed:
-            self._closed = True
-            if self._event is not None:
-                self._event.set()
-            self._changed.notify_all()
-
-    def __len__(self) -> int:
-        return sum(len(packet) for packet in self._packets)
-
-
-class BufferedSocket:
-    """The socket as paramiko uses it, with fewer system calls: reads through a buffer, and time-outs by the
-    kernel instead of a poll before every call. A send that gets nowhere for a minute fails."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._buffer = bytearray(_BUFFER)
-        self._view = memoryview(self._buffer)
-        self._start = 0
-        self._end = 0
-        self._moved = time.monotonic()
-
-    @property
-    def _closed(self) -> bool:
-        return self._connection.fileno() < 0
-
-    def settimeout(self, seconds: float | None) -> None:
-        value = struct.pack("ll", *divmod(round((seconds or 0) * 1_000_000), 1_000_000))
-        try:
-            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
-            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
-        except OSError:
-            self._connection.settimeout(seconds)
-        else:
-            self._connection.settimeout(None)
-
-    def recv(self, limit: int) -> bytes:
-        if self._start == self._end:
-            try:
-                self._end = self._connection.recv_into(self._buffer)
-            except BlockingIOError:
-                raise TimeoutError from None
-            self._start = 0
-        begin = self._start
-        self._start = min(self._end, begin + limit)
-        return bytes(self._view[begin : self._start])
-
-    def send(self, data: Buffer) -> int:
-        try:
-            sent = self._connection.send(data)
-        except (BlockingIOError, TimeoutError):
-            if time.monotonic() - self._moved > _STALL_S:
-                raise ConnectionAbortedError from None
-            raise TimeoutError from None
-        self._moved = time.monotonic()
-        return sent
-
-    def close(self) -> None:
-        # Closing alone does not wake a thread that waits in recv.
-        with contextlib.suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)
-        self._connection.close()
-
-    def fileno(self) -> int:
-        return self._connection.fileno()
-
-    def getpeername(self) -> object:
-        return self._connection.getpeername()
 
 
 class ParamikoChannel:
@@ -211,16 +64,20 @@ class ParamikoChannel:
             channel.in_buffer = PacketPipe()  # type: ignore[assignment]
 
     def send(self, buffers: Sequence[Buffer], timeout: float) -> None:
-        data = memoryview(buffers[0] if len(buffers) == 1 else b"".join(buffers))
         self._channel.settimeout(timeout)
         with _translated():
+            transport = self._channel.transport
+            if transport is not None and isinstance(transport.packetizer, BulkPacketizer):
+                send_bulk(self._channel, buffers)
+                return
+            data = memoryview(buffers[0] if len(buffers) == 1 else b"".join(buffers))
             while data:
                 sent = self._channel.send(data)  # type: ignore[arg-type]
                 if not sent:
                     raise ConnectionLost("the server closed the connection")
                 data = data[sent:]
 
-    def receive(self, limit: int, timeout: float) -> bytes:
+    def receive(self, limit: int, timeout: float) -> Buffer:
         self._channel.settimeout(timeout)
         with _translated():
             data = self._channel.recv(limit)
@@ -437,6 +294,31 @@ class _Transport(paramiko.Transport):
     """
 
     _asked = False
+    _heard = 0.0
+
+    def __init__(self, connection: socket.socket | paramiko.Channel) -> None:
+        # A jump host's channel is none.
+        through: Any = connection
+        if isinstance(connection, socket.socket) and fits():
+            through = BufferedSocket(connection)
+        bulk = through is not connection
+        super().__init__(
+            through, default_window_size=_WINDOW, packetizer_class=BulkPacketizer if bulk else None
+        )
+        if isinstance(self.packetizer, BulkPacketizer):
+            self.packetizer.deliver = self._deliver
+
+    def _deliver(self, number: int, data: memoryview) -> bool:
+        """Data right to the channel it is for, unless something else is due, or it is no such channel."""
+        inside: Any = self
+        if inside._expected_packet:
+            return False
+        channel = inside._channels.get(number)
+        if channel is None or not isinstance(channel.in_buffer, PacketPipe):
+            return False
+        self._heard = time.monotonic()
+        channel.in_buffer.feed(data)
+        return True
 
     def watch_line(self, interval: float) -> None:
         """Ask for a sign of life after ``interval`` seconds of silence, and end a line that gives none.
@@ -445,16 +327,15 @@ class _Transport(paramiko.Transport):
         has to say something (RFC 4254, section 4). paramiko's own keepalive wants no answer.
         """
         read = self.packetizer.read_message
-        heard = time.monotonic()
+        self._heard = time.monotonic()
 
         def read_message() -> tuple[int, paramiko.Message]:
-            nonlocal heard
             message = read()
-            heard = time.monotonic()
+            self._heard = time.monotonic()
             return message
 
         def ask() -> None:
-            if time.monotonic() - heard > _SILENT_INTERVALS * interval:
+            if time.monotonic() - self._heard > _SILENT_INTERVALS * interval:
                 raise EOFError
             request = paramiko.Message()
             request.add_byte(bytes([MSG_GLOBAL_REQUEST]))
@@ -476,7 +357,7 @@ class _Transport(paramiko.Transport):
 
 
 def _handshake(login: Login, connection: socket.socket | paramiko.Channel) -> _Transport:
-    transport = _Transport(connection, default_window_size=_WINDOW)
+    transport = _Transport(connection)
     transport.banner_timeout = _CONNECT_S
     transport.handshake_timeout = _CONNECT_S
     options = transport.get_security_options()

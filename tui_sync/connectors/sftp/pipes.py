@@ -12,10 +12,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from tui_sync.connectors.base import Buffer
+from tui_sync.connectors.sftp.wire import MAX_PACKET
 from tui_sync.errors import ConnectionLost, StorageError, TimedOut
 
 _PIPE_SIZE = 1 << 20
-_LARGEST_READ = 512 << 10
+_LARGEST_READ = 64 << 10
+# What is read beyond a packet is copied once more.
+_SLACK = 16 << 10
 # POSIX promises that many buffers for one call.
 _BUFFERS = 16
 
@@ -32,10 +35,14 @@ class PipeChannel:
     """See ``transport.ByteChannel``. Owns both descriptors.
 
     A sender that finds the pipe full takes in what has come meanwhile, so that it never waits for a process
-    that waits for its reader. ``ended`` tells why the stream came to its end.
+    that waits for its reader. ``ended`` tells why the stream came to its end. ``packets``: of SFTP, and of
+    use only when whole; large ones are then read in place.
     """
 
-    def __init__(self, reading: int, writing: int, ended: Callable[[bool], StorageError]) -> None:
+    def __init__(
+        self, reading: int, writing: int, ended: Callable[[bool], StorageError], *, packets: bool = False
+    ) -> None:
+        self._packets = Packets(reading) if packets else None
         self._reading = reading
         self._writing = writing
         self._ended = ended
@@ -45,7 +52,7 @@ class PipeChannel:
         self._send_lock = threading.Lock()
         self._receive_lock = threading.Lock()
         self._close_lock = threading.Lock()
-        self._backlog: deque[bytes] = deque()
+        self._backlog: deque[Buffer] = deque()
         self._received = False
         self._at_end = False
         self._closed = False
@@ -70,7 +77,7 @@ class PipeChannel:
                         break
                     sent -= len(views.popleft())
 
-    def receive(self, limit: int, timeout: float) -> bytes:
+    def receive(self, limit: int, timeout: float) -> Buffer:
         deadline = time.monotonic() + timeout
         with self._receive_lock:
             while True:
@@ -83,11 +90,13 @@ class PipeChannel:
                 self._check()
                 if self._at_end:
                     raise self._reason()
-                data = self._read(min(limit, _LARGEST_READ))
-                if data:
-                    return data
-                if not self._at_end and not self._poll(
-                    {self._reading: select.POLLIN}, deadline - time.monotonic()
+                found = self._read()
+                if found:
+                    self._backlog.append(found)
+                elif (
+                    found is None
+                    and not self._at_end
+                    and not self._poll({self._reading: select.POLLIN}, deadline - time.monotonic())
                 ):
                     raise TimedOut("the server does not send any more data")
 
@@ -109,17 +118,19 @@ class PipeChannel:
     def _reason(self) -> StorageError:
         return self._ended(self._received)
 
-    def _read(self, limit: int) -> bytes:
-        """What is there; empty where nothing is, or the stream has ended."""
+    def _read(self) -> Buffer | None:
+        """What is there, which may be of no use yet; None where nothing is, or the stream has ended."""
         try:
-            data = os.read(self._reading, limit)
+            data = os.read(self._reading, _LARGEST_READ) if self._packets is None else self._packets.read()
         except BlockingIOError:
-            return b""
-        except OSError:
+            return None
+        except (OSError, EOFError):
             data = b""
-        self._at_end = not data
-        self._received = self._received or bool(data)
-        return data
+            self._at_end = True
+        else:
+            self._at_end = self._packets is None and not data
+        self._received = self._received or not self._at_end
+        return None if self._at_end else data
 
     def _wait_to_write(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
@@ -135,10 +146,8 @@ class PipeChannel:
                 self._check()
                 if self._writing in ready:
                     return
-                if self._reading in ready:
-                    data = self._read(_LARGEST_READ)
-                    if data:
-                        self._backlog.append(data)
+                if self._reading in ready and (data := self._read()):
+                    self._backlog.append(data)
             finally:
                 if receiving:
                     self._receive_lock.release()
@@ -152,3 +161,59 @@ class PipeChannel:
             poll.register(descriptor, events)
         poll.register(self._wake_reading, select.POLLIN)
         return {descriptor for descriptor, _ in poll.poll(max(0.0, timeout) * 1000)}
+
+
+class Packets:
+    """Reads whole SFTP packets from a descriptor, large ones straight to where they stay
+    (draft-ietf-secsh-filexfer-02, section 3)."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._slack = bytearray(_SLACK)
+        # The stream from the last whole packet on: what lies in the slack, or a packet that is partly there.
+        self._held = 0
+        self._packet: bytearray | None = None
+        self._filled = 0
+
+    def read(self) -> Buffer:
+        """The packets that one read completes, with their lengths; what cannot be one is let through.
+
+        Raises BlockingIOError where nothing is there, EOFError at the end, or OSError.
+        """
+        slack = memoryview(self._slack)
+        if self._packet is None:
+            return self._cut(self._held + self._readv([slack[self._held :]]))
+        missing = len(self._packet) - self._filled
+        count = self._readv([memoryview(self._packet)[self._filled :], slack])
+        if count < missing:
+            self._filled += count
+            return b""
+        whole, self._packet = self._packet, None
+        after = self._cut(count - missing)
+        return whole + after if after else whole
+
+    def _readv(self, buffers: list[memoryview]) -> int:
+        count = os.readv(self._descriptor, buffers)
+        if not count:
+            raise EOFError
+        return count
+
+    def _cut(self, end: int) -> bytes:
+        """The whole packets among the first ``end`` bytes of the slack; the rest is kept."""
+        at = 0
+        while end - at >= 4:
+            length = int.from_bytes(self._slack[at : at + 4], "big")
+            if length > MAX_PACKET:
+                at = end
+            elif at + 4 + length > end:
+                self._packet = bytearray(4 + length)
+                self._filled = end - at
+                self._packet[: self._filled] = self._slack[at:end]
+                self._held = 0
+                return bytes(self._slack[:at])
+            else:
+                at += 4 + length
+        packets = bytes(self._slack[:at])
+        self._held = end - at
+        self._slack[: self._held] = self._slack[at:end]
+        return packets

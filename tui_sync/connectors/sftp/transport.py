@@ -15,7 +15,7 @@ class ByteChannel(Protocol):
         """Send all the buffers, one after the other, whole. Raises TimedOut where the peer took nothing for
         ``timeout`` seconds, ConnectionLost where the stream ended. After an error the stream is unusable."""
 
-    def receive(self, limit: int, timeout: float) -> bytes:
+    def receive(self, limit: int, timeout: float) -> Buffer:
         """At least one and at most ``limit`` bytes. Raises TimedOut, or ConnectionLost at the end."""
 
     def close(self) -> None:

@@ -1,0 +1,102 @@
+"""A channel over pipes, and whole packets out of it."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tui_sync.connectors.sftp import wire
+from tui_sync.connectors.sftp.pipes import Packets, PipeChannel, pipe
+from tui_sync.errors import ConnectionLost, TimedOut
+
+
+def lost(received: bool) -> ConnectionLost:
+    return ConnectionLost(f"received: {received}")
+
+
+@pytest.fixture
+def both() -> Iterator[tuple[PipeChannel, int, int]]:
+    """A channel, and what its peer reads from and writes to."""
+    (from_us, to_peer), (from_peer, to_us) = pipe(), pipe()
+    channel = PipeChannel(from_peer, to_peer, lost, packets=True)
+    yield channel, from_us, to_us
+    channel.close()
+    for descriptor in (from_us, to_us):
+        os.close(descriptor)
+
+
+def stream_of(sizes: list[int]) -> bytes:
+    return b"".join(
+        size.to_bytes(4, "big") + random.Random(number).randbytes(size) for number, size in enumerate(sizes)
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_byte_arrives_in_whole_packets(both: tuple[PipeChannel, int, int], seed: int) -> None:
+    channel, _, to_us = both
+    chance = random.Random(seed)
+    sizes = [chance.choice((5, 24, 300, 16_380, 40_000, 261_133)) for _ in range(60)]
+    stream = stream_of(sizes)
+    edges = {0}
+    for size in sizes:
+        edges.add(max(edges) + 4 + size)
+
+    def write() -> None:
+        at = 0
+        while at < len(stream):
+            at += os.write(to_us, stream[at : at + chance.choice((1, 3, 4_096, 70_000, 600_000))])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    found = b""
+    while len(found) < len(stream):
+        found += channel.receive(1 << 20, 10)
+        assert len(found) in edges
+    writer.join(10)
+    assert found == stream
+
+
+def test_what_cannot_be_a_packet_is_let_through_for_the_session_to_refuse() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, stream_of([9]) + (wire.MAX_PACKET + 1).to_bytes(4, "big") + b"rest")
+    assert Packets(reading).read() == stream_of([9]) + (wire.MAX_PACKET + 1).to_bytes(4, "big") + b"rest"
+    os.close(reading)
+    os.close(writing)
+
+
+def test_the_end_is_told_also_within_a_packet(both: tuple[PipeChannel, int, int]) -> None:
+    channel, _, to_us = both
+    os.write(to_us, stream_of([50_000])[:20_000])
+    with pytest.raises(TimedOut):
+        channel.receive(1 << 20, 0.01)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), to_us)
+    with pytest.raises(ConnectionLost, match="received: True"):
+        channel.receive(1 << 20, 10)
+
+
+def test_a_sender_takes_in_what_comes_meanwhile(both: tuple[PipeChannel, int, int]) -> None:
+    channel, from_us, to_us = both
+    sizes = [200_000] * 20
+    answers = stream_of(sizes)
+
+    def peer() -> None:
+        # Says all it has before it takes anything.
+        at = 0
+        while at < len(answers):
+            at += os.write(to_us, answers[at : at + 65_536])
+        while taken[0] < 3 << 20:
+            taken[0] += len(os.read(from_us, 1 << 20))
+
+    taken = [0]
+    thread = threading.Thread(target=peer)
+    thread.start()
+    channel.send([bytes(3 << 20)], 10)
+    found = b""
+    while len(found) < len(answers):
+        found += channel.receive(100_000, 10)
+    thread.join(10)
+    assert (found, taken) == (answers, [3 << 20])
