@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.contract.conftest import Place, kinds
 from tests.contract.support import MTIME, ODD_NAMES, content, read, same_time, store
 from tui_sync.connectors.base import Connector, Reader, Writer
+from tui_sync.connectors.digest import HashesFiles
 from tui_sync.errors import NotFound, StorageError
 from tui_sync.model import Kind
 
@@ -27,6 +28,7 @@ def test_a_reader_has_no_method_that_writes(reader: Reader) -> None:
     assert writing == {
         *("upload", "resume", "stage_many", "publish_many", "discard_many"),
         *("make_dir", "set_attributes", "remove_file", "remove_dir", "rename"),
+        *("back_up_many", "make_link"),
     }
     assert isinstance(reader, Reader)
     assert not writing & set(dir(reader))
@@ -211,9 +213,12 @@ def test_checksums_are_those_of_the_content_or_none(place: Place, reader: Reader
     data = content(200_000)
     place.put("file", data)
     for algorithm in ("sha256", "md5"):
-        expected = (
-            hashlib.new(algorithm, data).hexdigest() if algorithm in reader.features.checksums else None
-        )
+        computed = algorithm in reader.features.checksums
+        if isinstance(reader, HashesFiles):
+            assert reader.hashes(), "sshd has a shell"
+            assert reader.digests([reader.stat("file")]) == [hashlib.sha256(data).hexdigest()]
+            computed = algorithm == "sha256"
+        expected = hashlib.new(algorithm, data).hexdigest() if computed else None
         assert reader.checksum("file", algorithm) == expected
     assert reader.checksum("file", "no such algorithm") is None
 
