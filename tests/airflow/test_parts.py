@@ -34,7 +34,7 @@ CODE = """
 import sys
 from tui_sync.airflow import parts
 from tui_sync.airflow.places import FromProfile
-parts._SAVE_S = 0.1
+parts._SAVE_S = parts._TICK_S = 0.1
 parts.carry_out(FromProfile(sys.argv[1]), sys.argv[2], sys.argv[3])
 """
 
@@ -85,9 +85,9 @@ def partials(run: str, part: str) -> int:
 
 def test_a_shard_that_is_killed_is_gone_on_with(profile: Path) -> None:
     folder = profile.parent
-    (folder / "source" / "large").write_bytes(os.urandom(16 * MIB))
+    (folder / "source" / "large").write_bytes(os.urandom(24 * MIB))
     put(folder / "source" / "a-small-one", "small")
-    profile.write_text(profile.read_text() + 'bandwidth_limit = "4M"\n')
+    profile.write_text(profile.read_text() + 'bandwidth_limit = "2M"\n')
     pair, run, [shard] = planned(profile)
     process = subprocess.Popen(
         [sys.executable, "-c", CODE, str(profile), run, shard], stdout=subprocess.DEVNULL
@@ -145,8 +145,8 @@ def test_an_attempt_ends_where_a_newer_one_has_taken_over(
 
 def test_what_a_failed_run_left_half_way_the_next_run_goes_on_with(profile: Path) -> None:
     folder = profile.parent
-    (folder / "source" / "large").write_bytes(os.urandom(16 * MIB))
-    profile.write_text(profile.read_text() + 'bandwidth_limit = "4M"\n')
+    (folder / "source" / "large").write_bytes(os.urandom(24 * MIB))
+    profile.write_text(profile.read_text() + 'bandwidth_limit = "2M"\n')
     _, run, [shard] = planned(profile)
     process = subprocess.Popen(
         [sys.executable, "-c", CODE, str(profile), run, shard], stdout=subprocess.DEVNULL
@@ -160,7 +160,7 @@ def test_what_a_failed_run_left_half_way_the_next_run_goes_on_with(profile: Path
         make_report(run, drift_fails=True)
     [staged] = (folder / "target").glob(".tui-sync-*.part")
     inode = staged.stat().st_ino
-    profile.write_text(profile.read_text().replace('bandwidth_limit = "4M"\n', ""))
+    profile.write_text(profile.read_text().replace('bandwidth_limit = "2M"\n', ""))
     pair, again, [shard] = planned(profile)
     assert again != run
     assert carry_out(pair, again, shard)["status"] == "ok"
