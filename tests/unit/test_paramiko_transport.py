@@ -7,6 +7,7 @@ import random
 import re
 import socket
 import threading
+from typing import Any
 
 import paramiko
 import pytest
@@ -25,7 +26,8 @@ from tui_sync.connectors.sftp.paramiko_packets import (
     PacketPipe,
     fits,
 )
-from tui_sync.connectors.sftp.paramiko_transport import ParamikoChannel
+from tui_sync.connectors.sftp.paramiko_transport import Line, ParamikoChannel, ParamikoTransport
+from tui_sync.errors import ConnectionLost
 
 KEY, IV = bytes(range(16)), bytes(range(12))
 
@@ -335,3 +337,35 @@ def test_without_gcm_everything_goes_the_usual_way(ends: tuple[socket.socket, so
         assert (kind, message.get_int(), message.get_binary()) == (MSG_CHANNEL_DATA, 3, expected)
     theirs.send_message(said(b"back", 3))
     assert ours.read_message()[0] == MSG_CHANNEL_DATA
+
+
+class _CutWhileOpening:
+    """A login whose line is cut right after it granted a channel; paramiko's own close raises then."""
+
+    def open_channel(self, *_: object, **__: object) -> _CutWhileOpening:
+        return self
+
+    in_buffer = None
+
+    def is_active(self) -> bool:
+        return False
+
+    def invoke_subsystem(self, _name: str) -> None:
+        raise paramiko.SSHException("Channel closed.")
+
+    def exec_command(self, _command: str) -> None:
+        raise EOFError
+
+    def close(self) -> None:
+        raise EOFError
+
+
+def test_a_line_cut_between_channel_and_subsystem_is_a_lost_connection() -> None:
+    one, other = socket.socketpair()
+    cut: Any = _CutWhileOpening()
+    with one, other:
+        transport = ParamikoTransport(cut, Line(one, lambda: None), "somewhere:22")
+        with pytest.raises(ConnectionLost):
+            transport.open_sftp()
+        with pytest.raises(ConnectionLost):
+            transport.open_command("true")

@@ -144,14 +144,14 @@ class ParamikoTransport:
             self.close()
             raise ConnectionLost(f"the connection was lost: {_reason(error)}") from None
         stream = ParamikoChannel(channel, packets=packets)
-        # paramiko waits for the answer without end.
-        watchdog = threading.Timer(_CONNECT_S, channel.close)
+        # paramiko waits for the answer without end. Its own close raises where the line is lost.
+        watchdog = threading.Timer(_CONNECT_S, stream.close)
         watchdog.daemon = True
         watchdog.start()
         try:
             start(channel)
         except (paramiko.SSHException, OSError, EOFError) as error:
-            channel.close()
+            stream.close()
             if not self.alive:
                 raise ConnectionLost(f"the connection was lost: {_reason(error)}") from None
             raise NotSupported(refusal) from None
