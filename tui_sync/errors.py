@@ -28,7 +28,7 @@
     └── Cancelled              130
 
 A message is one sentence for a person. It may quote remote names only through ``names.printable`` and never
-holds a secret.
+holds a secret. ``kind`` is a class's stable word, for programs and for what is kept of an error.
 """
 
 from __future__ import annotations
@@ -40,31 +40,38 @@ class TuiSyncError(Exception):
     """Base of all errors raised on purpose."""
 
     exit_code: ClassVar[int] = 1
+    kind: ClassVar[str] = "other"
     retryable: ClassVar[bool] = False
 
 
 class UsageError(TuiSyncError):
     exit_code = 2
+    kind = "usage"
 
 
 class ProfileError(UsageError):
     """Names file, key and remedy."""
 
+    kind = "profile"
+
 
 class ConnectError(TuiSyncError):
     exit_code = 7
+    kind = "connect"
     retryable = True
 
 
 class LoginRefused(ConnectError):
     """The server answered and does not accept these credentials."""
 
+    kind = "login-refused"
     retryable = False
 
 
 class HostKeyError(ConnectError):
     """``host`` as in known_hosts; ``key_type`` and ``fingerprint`` (``SHA256:…``) of the offered key."""
 
+    kind = "host-key"
     retryable = False
 
     def __init__(self, message: str, *, host: str, key_type: str, fingerprint: str) -> None:
@@ -77,70 +84,83 @@ class HostKeyError(ConnectError):
 class UnknownHostKey(HostKeyError):
     """No key on record for this host."""
 
+    kind = "unknown-host-key"
+
 
 class ChangedHostKey(HostKeyError):
     """Another key is on record for this host."""
+
+    kind = "changed-host-key"
 
 
 class StorageError(TuiSyncError):
     """A connector's request failed; the item fails, the run goes on."""
 
+    kind = "storage"
+
 
 class NotFound(StorageError):
     exit_code = 3
+    kind = "not-found"
 
 
 class AlreadyExists(StorageError):
-    pass
+    kind = "already-exists"
 
 
 class PermissionDenied(StorageError):
-    pass
+    kind = "permission-denied"
 
 
 class NoSpace(StorageError):
-    pass
+    kind = "no-space"
 
 
 class NotSupported(StorageError):
-    pass
+    kind = "not-supported"
 
 
 class ConnectionLost(StorageError):
+    kind = "connection-lost"
     retryable = True
 
 
 class TimedOut(StorageError):
+    kind = "timed-out"
     retryable = True
 
 
 class UnsafeName(TuiSyncError):
-    pass
+    kind = "unsafe-name"
 
 
 class Drifted(TuiSyncError):
     exit_code = 24
+    kind = "drifted"
 
 
 class Vanished(Drifted):
-    pass
+    kind = "vanished"
 
 
 class VerifyFailed(TuiSyncError):
+    kind = "verify-failed"
     retryable = True
 
 
 class GuardRefused(TuiSyncError):
     exit_code = 25
+    kind = "guard-refused"
 
 
 class PairLocked(TuiSyncError):
-    pass
+    kind = "pair-locked"
 
 
 class LedgerError(TuiSyncError):
-    pass
+    kind = "ledger"
 
 
 class Cancelled(TuiSyncError):
     exit_code = 130
+    kind = "cancelled"

@@ -85,6 +85,8 @@ def outcome_record(outcome: Outcome) -> dict[str, Any]:
     }
     if outcome.error:
         record["error"] = printable(outcome.error)
+    if outcome.error_kind:
+        record["error_kind"] = outcome.error_kind
     return record
 
 

@@ -306,7 +306,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one item. ``synced`` is the target as it was seen after the action."""
+    """What became of one item. ``synced`` is the target as it was seen after the action.
+
+    ``error_kind`` is the ``kind`` of the error, ``internal`` for one that was not raised on purpose.
+    """
 
     item: Item
     status: Status
@@ -316,6 +319,7 @@ class Outcome:
     error: str = ""
     attempts: int = 1
     synced: Entry | None = None
+    error_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -422,7 +422,13 @@ def failures(plan: Plan, ledger: Ledger) -> tuple[Outcome, ...]:
     assert moved is not None
     return (
         Outcome(moved, Status.DRIFTED, error="the source was changed after the plan was made"),
-        Outcome(broken, Status.FAILED, error="permission denied on the target", attempts=3),
+        Outcome(
+            broken,
+            Status.FAILED,
+            error="permission denied on the target",
+            attempts=3,
+            error_kind="permission-denied",
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from textual.widgets import Input
 from tests.support import fake_session as fake
 from tests.support.fake_session import FakeEngine, Sessions
 from tests.tui.conftest import MIRROR, MakeApp, in_transfer, ready, said, shown, until
+from tui_sync.errors import PermissionDenied, TimedOut
 from tui_sync.model import Outcome, RunState, Snapshot, Status
 from tui_sync.tui.remedies import remedy
 from tui_sync.tui.screens.ask import LimitDialog, limit_text
@@ -151,7 +152,7 @@ def test_a_limit_is_written_as_it_is_read(limit: int, written: str) -> None:
 
 def test_every_kind_of_trouble_has_a_way_out() -> None:
     item = fake.sample_items()[2]
-    assert "right to write" in remedy(Outcome(item, Status.FAILED, error="Permission denied on the target"))
-    assert "fewer workers" in remedy(Outcome(item, Status.FAILED, error="the server is busy"))
+    assert "the right to it" in remedy(Outcome(item, Status.FAILED, error_kind=PermissionDenied.kind))
+    assert "fewer workers" in remedy(Outcome(item, Status.FAILED, error_kind=TimedOut.kind))
     assert "compare again" in remedy(Outcome(item, Status.DRIFTED, error="x"))
-    assert remedy(Outcome(item, Status.FAILED, error="odd")) == ""
+    assert remedy(Outcome(item, Status.FAILED, error="permission denied")) == ""

@@ -32,6 +32,12 @@ def test_exit_codes_are_the_documented_ones(name: str) -> None:
     assert ALL[name].exit_code in {1, 2, 3, 7, 24, 25, 130}
 
 
+def test_each_error_has_a_kind_of_its_own() -> None:
+    kinds = [value.kind for value in ALL.values()]
+    assert len(set(kinds)) == len(kinds)
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", kind) for kind in kinds)
+
+
 def test_what_may_be_tried_again() -> None:
     assert {name for name, value in ALL.items() if value.retryable} == {
         "ConnectError",

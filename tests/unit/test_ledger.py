@@ -139,7 +139,7 @@ def test_every_field_comes_back(
     plan_id = planned(ledger, [one])
     assert list(ledger.items(plan_id)) == [one]
     run_id = ledger.start_run(plan_id)
-    outcome = Outcome(one, Status.FAILED, 2**64, 1.25, Verify.READBACK, text or "", 3, synced)
+    outcome = Outcome(one, Status.FAILED, 2**64, 1.25, Verify.READBACK, text or "", 3, synced, "no-space")
     ledger.record(run_id, [outcome])
     assert list(ledger.outcomes(run_id)) == [outcome]
 

@@ -48,7 +48,9 @@ def test_a_ledger_of_the_version_before_gets_what_it_lacks(tmp_path: Path) -> No
     ledger.finish_run(run, Summary())
     ledger.close()
     connection = sqlite3.connect(ledger.path)
-    connection.executescript("DROP TABLE speeds; PRAGMA user_version = 1")
+    connection.executescript(
+        "DROP TABLE speeds; ALTER TABLE outcomes DROP COLUMN error_kind; PRAGMA user_version = 1"
+    )
     connection.close()
     ledger = open_ledger("pair", source="a", target="b", state_dir=tmp_path)
     assert ledger.speeds(run) == (1.0, [])

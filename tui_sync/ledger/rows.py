@@ -60,6 +60,7 @@ ITEM_COLUMNS = (
 OUTCOME_COLUMNS = (
     *("seq", "status", "bytes", "elapsed_s", "verified", "error", "attempts"),
     *_entry_columns("y"),
+    "error_kind",
 )
 SYNCED_COLUMNS = (
     *("path", "s_kind", "s_size", "s_mtime_ns", "s_etag"),
@@ -163,6 +164,7 @@ def outcome_to_row(outcome: Outcome) -> Row:
         text_to_blob(outcome.error),
         outcome.attempts,
         *entry_to_row(outcome.synced, outcome.item.path),
+        outcome.error_kind,
     )
 
 
@@ -176,6 +178,7 @@ def row_to_outcome(row: Sequence[Any], item: Item) -> Outcome:
         error=blob_to_text(row[5]),
         attempts=row[6],
         synced=row_to_entry(row[7:14], item.path),
+        error_kind=row[14],
     )
 
 

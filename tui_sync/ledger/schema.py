@@ -30,6 +30,8 @@ _SPEEDS = (
         interval_s NOT NULL, samples TEXT NOT NULL)""",
 )
 
+_ERROR_KIND = ("ALTER TABLE outcomes ADD COLUMN error_kind TEXT NOT NULL DEFAULT ''",)
+
 _TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
     """CREATE TABLE plans (
@@ -49,7 +51,7 @@ _TABLES = (
     f"""CREATE TABLE outcomes (
         run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
         seq INTEGER NOT NULL, status TEXT NOT NULL, bytes, elapsed_s, verified TEXT, error, attempts,
-        {_ENTRY.format("y")},
+        {_ENTRY.format("y")}, error_kind TEXT NOT NULL DEFAULT '',
         PRIMARY KEY (run_id, seq)) WITHOUT ROWID""",
     """CREATE TABLE synced (
         path PRIMARY KEY,
@@ -61,7 +63,7 @@ _TABLES = (
     *_SPEEDS,
 )
 # What a ledger of a version lacks to be of the next.
-_SINCE = {1: _SPEEDS}
+_SINCE = {1: (*_SPEEDS, *_ERROR_KIND)}
 
 
 def create_file(path: Path) -> None:

@@ -429,7 +429,9 @@ class Engine:
         except FolderUnfinished as unfinished:
             if self._cancel.cancelled:
                 return
-            outcome = Outcome(unfinished.item, Status.FAILED, error=str(unfinished))
+            outcome = Outcome(
+                unfinished.item, Status.FAILED, error=str(unfinished), error_kind=unfinished.cause
+            )
             self._receipt.took_back(outcome)
             self._recorder.put(outcome)
 
@@ -501,6 +503,7 @@ class Engine:
                     Status.FAILED,
                     error=f"internal error: {type(error).__name__}: {error}",
                     attempts=attempts,
+                    error_kind="internal",
                 )
                 break
         self._settle(slot, outcome)
@@ -570,4 +573,4 @@ def _ended_by(item: Item, error: TuiSyncError, attempt: int) -> Outcome:
         status = Status.VANISHED
     else:
         status = Status.FAILED
-    return Outcome(item, status, error=str(error), attempts=attempt)
+    return Outcome(item, status, error=str(error), attempts=attempt, error_kind=error.kind)

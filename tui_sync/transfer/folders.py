@@ -23,11 +23,12 @@ _OWNER = 0o700
 
 
 class FolderUnfinished(TuiSyncError):
-    """The folder of ``item`` was made and did not get its attributes."""
+    """The folder of ``item`` was made and did not get its attributes; ``cause`` is the kind of error why."""
 
-    def __init__(self, message: str, item: Item) -> None:
+    def __init__(self, message: str, item: Item, cause: str) -> None:
         super().__init__(message)
         self.item = item
+        self.cause = cause
 
 
 class Folders:
@@ -109,7 +110,9 @@ class Folders:
             if error.retryable or not isinstance(error, StorageError):
                 if item is None:
                     return
-                raise FolderUnfinished(f"folder made, attributes not set: {error}", item) from error
+                raise FolderUnfinished(
+                    f"folder made, attributes not set: {error}", item, error.kind
+                ) from error
         self._ledger.folder_finished(path)
 
     def _remember(self, folder: FolderAttributes) -> None:

@@ -167,6 +167,20 @@ class TuiSyncApp(App[int]):
             return
         self.push_screen(CompareScreen(profile, retry_of=retry_of, then_review=then_review))
 
+    def edit_profile(self, path: Path, then: Callable[[], None] = lambda: None) -> None:
+        """Show a profile's form; ``then`` is called once it has gone. Raises TuiSyncError for a file that
+        cannot be read."""
+        from tui_sync import profiles
+        from tui_sync.errors import ProfileError
+        from tui_sync.tui.screens.form import Draft, ProfileForm
+
+        try:
+            content = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ProfileError(f"{printable(str(path))} cannot be read: {printable(str(error))}") from None
+        form = ProfileForm(self.profiles_folder or profiles.folder(), Draft(content, path))
+        self.push_screen(form, lambda _: then())
+
     def new_work(self, profile: Profile) -> Work:
         """A pair to work on; ``retire`` gives it back."""
         from tui_sync.tui.work import Work

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tui_sync.errors import Cancelled
+from tui_sync.errors import Cancelled, TuiSyncError
 from tui_sync.model import Action, ChangeKind, Entry, Item, Kind, Mode, Plan, Status, Totals
 from tui_sync.names import printable
 from tui_sync.planning.plan import delete_guard
@@ -28,7 +28,7 @@ class Work:
     but ``cancel`` and ``close``, which come from any.
 
     ``speeds`` are samples of its run, in bytes per second. ``away``: the run goes on while its screens are
-    gone; ``told``: a person has been told of its end.
+    gone; ``told``: a person has been told of its end. ``trouble``: the kind of error in place of a plan.
     """
 
     def __init__(self, profile: Profile, make_session: Callable[[], Session], prompts: AppPrompts) -> None:
@@ -41,6 +41,7 @@ class Work:
         self.speeds: deque[float] = deque(maxlen=SPEEDS_KEPT)
         self.away = False
         self.told = False
+        self.trouble = ""
         self._plan: Plan | None = None
         self._make_session = make_session
         self._lock = threading.Lock()
@@ -54,6 +55,14 @@ class Work:
     def make_plan(self, retry_of: int | None = None) -> tuple[Plan, Rows, Totals]:
         """Connect where needed, scan both sides, and load the rows. Blocks. ``retry_of``: only what did not
         go through in that run."""
+        self.trouble = ""
+        try:
+            return self._make_plan(retry_of)
+        except TuiSyncError as error:
+            self.trouble = error.kind
+            raise
+
+    def _make_plan(self, retry_of: int | None) -> tuple[Plan, Rows, Totals]:
         session = self._open()
         only = None
         if retry_of is not None:

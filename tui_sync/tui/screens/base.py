@@ -53,6 +53,10 @@ class FlowScreen(Screen[None]):
         """What a command is called in the footer now."""
         return command.label
 
+    def rank(self, command: actions.Command) -> int:
+        """How long a command stays in the footer now when room gets scarce; 0 for not at all."""
+        return command.rank
+
     def action_do(self, name: str) -> None:
         """Carry out a command, or say why not."""
         reason = self.reason(name)
@@ -73,14 +77,14 @@ class FlowScreen(Screen[None]):
             return
         keys = tuple(
             (
-                command.rank,
+                rank,
                 command.name,
                 command.shown_key,
                 self.label(command),
                 not self.reason(command.name),
             )
             for command in actions.commands(self.GROUP, "app")
-            if command.rank
+            if (rank := self.rank(command))
         )
         self.query_one(KeyBar).show(keys)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -17,6 +18,7 @@ from tui_sync.names import printable
 from tui_sync.tui import actions
 from tui_sync.tui.bridge import run_in_thread
 from tui_sync.tui.reasons import why_not_include, why_not_override
+from tui_sync.tui.remedies import first_aid
 from tui_sync.tui.rows import Only, Rows
 from tui_sync.tui.screens.trees import TreesScreen
 from tui_sync.tui.widgets.bars import TopBar
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 _NOT_YET = "Wait until both sides are listed, or press Esc to stop."
 _FAILED = "There is no plan: press ^r to try again, or Esc to go back."
-
+_NO_FILE = "This pair has no profile: Esc leads to the profiles, where n makes one."
 
 _WHILE_LISTING = ("open", "fold", "unfold", "switch_pane")
 # Showing the rows so far may take this share of the time, as one of so many parts.
@@ -82,11 +84,14 @@ class CompareScreen(TreesScreen):
             yield CompareTree(self.ours.now_ns)
             yield Details()
 
-    def on_mount(self) -> None:
+    def _show_pair(self) -> None:
         source, target = self.profile.source.url, self.profile.target.url
         self.query_one(TopBar).show_pair(self.profile.name, source, target)
         self.query_one(ScanPanel).show_places(source, target)
         self.query_one(ColumnHead).show(source, target)
+
+    def on_mount(self) -> None:
+        self._show_pair()
         self._busy = self.set_interval(1 / 10, self._poll, pause=True)
         if self.work is None:
             self.scan(then_review=self._then_review, retry_of=self._retry_of)
@@ -209,12 +214,15 @@ class CompareScreen(TreesScreen):
             return
         assert self._busy is not None
         self._busy.pause()
+        trouble = self.work.trouble if self.work is not None else ""
         # A session that has failed is not used again: the next try connects anew.
         self._leave_work()
+        edit = (("F4", "edit the profile"),) if self.profile.file is not None else ()
         self.query_one(TroublePanel).show(
             "Could not compare the two sides",
             sentence,
-            (("^r", "try again"), ("Esc", "back to the profiles")),
+            (("^r", "try again"), *edit, ("Esc", "back to the profiles")),
+            aid=first_aid(trouble),
         )
         self._set_state("failed")
 
@@ -240,7 +248,7 @@ class CompareScreen(TreesScreen):
         details, tree = self.query_one(Details), self.trees
         row = tree.row
         if row < 0 or self.work is None:
-            details.clear()
+            details.clear(self._why_no_rows())
             return
         try:
             item = self.work.item(row)
@@ -257,6 +265,14 @@ class CompareScreen(TreesScreen):
             path, item, rows.has_children(row), rows.glyph(row), rows.counts(row), sizes, self.profile.options
         )
 
+    def _why_no_rows(self) -> str:
+        rows = self.trees.rows
+        if not len(rows):
+            return "Both sides are empty: there is nothing to do. ^r lists them again, Esc leads back."
+        if rows.filter or rows.only is not Only.ALL:
+            return "No row matches."
+        return "Both sides are the same. e shows what is equal, Esc leads back."
+
     def why_not(self, name: str) -> str:
         if name == "back":
             return ""
@@ -265,7 +281,11 @@ class CompareScreen(TreesScreen):
                 return ""
             return "" if name == "history" and self._session_ready else _NOT_YET
         if self.state == "failed":
+            if name == "edit":
+                return "" if self.profile.file is not None else _NO_FILE
             return "" if name == "rescan" else _FAILED
+        if name == "edit":
+            return "Esc leads to the profiles, where e changes this one."
         if name in ("review", "start") and self.work is not None and not self._anything():
             return "Nothing to do: the plan holds no change."
         row = self.trees.row
@@ -299,6 +319,37 @@ class CompareScreen(TreesScreen):
         if command.name == "hide_equal" and self.trees.rows.hide_equal:
             return "Show equal"
         return command.label
+
+    def rank(self, command: actions.Command) -> int:
+        if self.state != "failed" or command in actions.COMMANDS["app"]:
+            return command.rank
+        return 0 if self.why_not(command.name) else 1
+
+    def do_edit(self) -> None:
+        """Change the profile, and compare anew where that changed anything."""
+        from tui_sync import profiles
+
+        file, shown = self.profile.file, self.profile
+        assert file is not None
+
+        def edited() -> None:
+            try:
+                after = profiles.load(file)
+            except TuiSyncError as error:
+                self.say(printable(str(error)), warning=True)
+                return
+            if after != before:
+                # What the command line set instead of the profile stays.
+                options = after.options if before.options == shown.options else shown.options
+                self.profile = replace(after, options=options)
+                self._show_pair()
+                self.scan()
+
+        try:
+            before = profiles.load(file)
+            self.ours.edit_profile(file, edited)
+        except TuiSyncError as error:
+            self.say(str(error), warning=True)
 
     def do_back(self) -> None:
         box = self.query_one("#filter-text", Input)

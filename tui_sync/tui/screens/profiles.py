@@ -308,17 +308,12 @@ class ProfilesScreen(FlowScreen):
         self._open_form(Draft())
 
     def do_edit(self) -> None:
-        from tui_sync.tui.screens.form import Draft
-
         card = self.query_one(ProfileList).card
         assert card is not None
-        path = card.found.path
         try:
-            content = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            self.say(f"{printable(str(path))} cannot be read: {printable(str(error))}", warning=True)
-            return
-        self._open_form(Draft(content, path))
+            self.ours.edit_profile(card.found.path)
+        except TuiSyncError as error:
+            self.say(str(error), warning=True)
 
     def _open_form(self, draft: Draft) -> None:
         from tui_sync import profiles

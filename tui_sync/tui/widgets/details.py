@@ -69,11 +69,12 @@ class Details(Painted):
         self._counts = Counts()
         self._sizes = (0, 0)
         self._options = SyncOptions()
-        self._empty = True
+        self._empty = "No row matches."
         self._is_folder = False
 
-    def clear(self) -> None:
-        self._empty = True
+    def clear(self, why: str) -> None:
+        """There is no row; ``why`` is a sentence."""
+        self._empty = why
         self.refresh()
 
     def show(
@@ -89,12 +90,12 @@ class Details(Painted):
         """``path`` on the active side; ``counts`` and ``sizes`` are sums over what is below a folder."""
         self._path, self._item, self._glyph, self._counts = path, item, glyph, counts
         self._is_folder = folder
-        self._sizes, self._options, self._empty = sizes, options, False
+        self._sizes, self._options, self._empty = sizes, options, ""
         self.refresh()
 
     def paint(self, width: int, height: int) -> list[Line]:
         if self._empty:
-            return [[], [Segment("  No row matches.", self.ink("details--words"))]]
+            return [[], [Segment(f"  {self._empty}", self.ink("details--words"))]]
         item = self._item
         room = width - 4
         inside = self._inside()

@@ -169,15 +169,17 @@ class TroublePanel(Painted):
         super().__init__()
         self._title = ""
         self._sentence = ""
+        self._aid = ""
         self._ways: tuple[tuple[str, str], ...] = ()
 
     @property
     def sentence(self) -> str:
         return self._sentence
 
-    def show(self, title: str, sentence: str, ways: tuple[tuple[str, str], ...]) -> None:
-        """``sentence`` is printable; ``ways`` are keys and what they do."""
-        self._title, self._sentence, self._ways = title, sentence, ways
+    def show(self, title: str, sentence: str, ways: tuple[tuple[str, str], ...], *, aid: str = "") -> None:
+        """``sentence`` is printable; ``aid`` a further one about the way out; ``ways`` are keys and what they
+        do."""
+        self._title, self._sentence, self._ways, self._aid = title, sentence, ways, aid
         self.refresh()
 
     def paint(self, width: int, height: int) -> list[Line]:
@@ -187,6 +189,11 @@ class TroublePanel(Painted):
         if len(wrapped) > max(3, height - 8):
             wrapped = [*wrapped[: max(2, height - 9)], text.ELLIPSIS]
         lines += [[Segment(line, self.ink("panel--number"))] for line in wrapped]
+        if self._aid:
+            lines += [
+                [],
+                *([Segment(line, self.ink("panel--words"))] for line in text.wrap(self._aid, inner)),
+            ]
         lines.append([])
         lines += [
             [
