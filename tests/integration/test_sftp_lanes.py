@@ -160,7 +160,7 @@ def test_few_sessions_are_enough(
     far_s: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pool, "_FAR_S", far_s)
+    monkeypatch.setattr(pool, "FAR_S", far_s)
     with Sshd(tmp_path / "sshd", extra_config="MaxSessions 2\nMaxStartups 2") as server:
         connector = connect(server, root, transport)
         store(connector, "file", data, block=1 << 20)

@@ -7,6 +7,8 @@ import random
 import re
 import socket
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 import paramiko
@@ -26,7 +28,12 @@ from tui_sync.connectors.sftp.paramiko_packets import (
     PacketPipe,
     fits,
 )
-from tui_sync.connectors.sftp.paramiko_transport import Line, ParamikoChannel, ParamikoTransport
+from tui_sync.connectors.sftp.paramiko_transport import (
+    Line,
+    ParamikoChannel,
+    ParamikoTransport,
+    _Transport,
+)
 from tui_sync.errors import ConnectionLost
 
 KEY, IV = bytes(range(16)), bytes(range(12))
@@ -113,6 +120,30 @@ def test_reading_nothing_ends_by_its_time_and_by_closing() -> None:
     pipe.close()
     reader.join(10)
     assert found == [b""]
+
+
+def test_a_packet_that_comes_slowly_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    body = packet(bytes(50_000))
+    parts = [body[at : at + 10_000] for at in range(0, len(body), 10_000)]
+
+    class Slow(threading.Condition):
+        """Every part comes while two thirds of the time for nothing at all pass."""
+
+        def wait_for(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
+            assert timeout is not None
+            clock[0] += min(timeout, 20)
+            if timeout >= 20 and parts:
+                pipe.feed(parts.pop(0))
+            clock[0] += timeout - min(timeout, 20)
+            return predicate()
+
+    monkeypatch.setattr("tui_sync.connectors.sftp.paramiko_packets.time.monotonic", lambda: clock[0])
+    pipe = PacketPipe()
+    pipe._changed = Slow()
+    assert pipe.read(1 << 20, 30) == body
+    with pytest.raises(PipeTimeout):
+        pipe.read(1, 30)
 
 
 def test_the_pipe_keeps_an_event_up_to_date() -> None:
@@ -369,3 +400,22 @@ def test_a_line_cut_between_channel_and_subsystem_is_a_lost_connection() -> None
             transport.open_sftp()
         with pytest.raises(ConnectionLost):
             transport.open_command("true")
+
+
+def test_no_sign_of_life_is_asked_for_while_keys_are_exchanged(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    """What asks is the thread that has to fetch the new keys: it cannot wait for them."""
+    transport = _Transport(ends[0])
+    transport.active = True
+    transport.clear_to_send_timeout = 0.1  # type: ignore[attr-defined]
+    transport.watch_line(15)
+    ask = transport.packetizer._Packetizer__keepalive_callback  # type: ignore[attr-defined]
+    ask()
+    transport.clear_to_send.set()  # type: ignore[attr-defined]
+    ask()
+    ends[1].settimeout(10)
+    assert b"keepalive@openssh.com" in ends[1].recv(1000)
+    transport._heard = time.monotonic() - 60
+    with pytest.raises(EOFError):
+        ask()

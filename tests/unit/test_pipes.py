@@ -100,3 +100,27 @@ def test_a_sender_takes_in_what_comes_meanwhile(both: tuple[PipeChannel, int, in
         found += channel.receive(100_000, 10)
     thread.join(10)
     assert (found, taken) == (answers, [3 << 20])
+
+
+def test_a_packet_that_comes_slowly_is_waited_for(
+    both: tuple[PipeChannel, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel, _, to_us = both
+    stream = stream_of([50_000])
+    parts = [stream[at : at + 10_000] for at in range(0, len(stream), 10_000)]
+    clock = [0.0]
+
+    def poll(wanted: dict[int, int], timeout: float) -> set[int]:
+        """Every part takes two thirds of the time that there is for nothing at all."""
+        clock[0] += 20
+        if timeout < 20:
+            return set()
+        os.write(to_us, parts.pop(0))
+        return set(wanted)
+
+    monkeypatch.setattr("tui_sync.connectors.sftp.pipes.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(channel, "_poll", poll)
+    assert channel.receive(1 << 20, 30) == stream
+    monkeypatch.setattr(channel, "_poll", lambda wanted, timeout: set())
+    with pytest.raises(TimedOut):
+        channel.receive(1 << 20, 30)

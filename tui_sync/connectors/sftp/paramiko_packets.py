@@ -72,10 +72,12 @@ class PacketPipe:
         self._have = 0
         self._want = 0
         self._closed = False
+        self._fed_at = 0.0
         self._event: threading.Event | None = None
 
     def feed(self, data: Buffer) -> None:
         """Only ever called by the transport's one thread."""
+        self._fed_at = time.monotonic()
         packets: list[Buffer] = []
         while data:
             if not self._want:
@@ -101,9 +103,14 @@ class PacketPipe:
                 self._changed.notify_all()
 
     def read(self, nbytes: int, timeout: float | None = None) -> Buffer:
+        """As paramiko's own. ``timeout`` is for nothing at all: of a packet on its way, a part counts."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._packets or self._closed, timeout):
-                raise PipeTimeout
+            left = timeout
+            began = time.monotonic()
+            while not self._changed.wait_for(lambda: self._packets or self._closed, left):
+                left = max(began, self._fed_at) + (timeout or 0) - time.monotonic()
+                if left <= 0:
+                    raise PipeTimeout
             if not self._packets:
                 return b""
             first = self._packets.popleft()

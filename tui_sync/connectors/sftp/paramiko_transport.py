@@ -337,6 +337,9 @@ class _Transport(paramiko.Transport):
         def ask() -> None:
             if time.monotonic() - self._heard > _SILENT_INTERVALS * interval:
                 raise EOFError
+            if not self.clear_to_send.is_set():
+                # The server wants new keys. Sending waits for them, and only this very thread can fetch them.
+                return
             request = paramiko.Message()
             request.add_byte(bytes([MSG_GLOBAL_REQUEST]))
             request.add_string(_KEEPALIVE)

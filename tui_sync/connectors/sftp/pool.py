@@ -190,7 +190,8 @@ class SessionPool:
         try:
             session = self._open()
             with self._lock:
-                if not self._closed.is_set():
+                # Others may have been opened meanwhile (``warm``).
+                if not self._closed.is_set() and len(self._users) < self._ceiling:
                     self._users[session] = 0
                     return
             session.close()

@@ -1,0 +1,36 @@
+"""Which channels a login gets, and how many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.server import LyingServer
+from tui_sync.connectors.sftp.pool import SessionPool
+from tui_sync.connectors.sftp.session import SftpSession
+
+
+def test_channels_opened_from_two_sides_are_no_more_than_the_cap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = SessionPool(LyingServer(tmp_path / "disk")._dial, channels=3)
+    taken = [pool.acquire()]
+    transport = pool._transport
+    assert transport is not None
+    plain = pool._open
+
+    def open_slowly() -> SftpSession:
+        """Meanwhile all that are allowed have been opened in the background."""
+        monkeypatch.setattr(pool, "_open", plain)
+        for _ in range(3):
+            pool._open_one(transport)
+        return plain()
+
+    monkeypatch.setattr(pool, "_open", open_slowly)
+    taken += [pool.acquire() for _ in range(5)]
+    assert pool.channels == 3
+    assert pool.leases == 6
+    for session in taken:
+        pool.release(session)
+    pool.close()
