@@ -27,6 +27,13 @@ class Proxy:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Cut everything and take nothing any more."""
+        with contextlib.suppress(OSError):
+            # Closing alone would let the thread that waits take one more.
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.thaw()
         self.cut()

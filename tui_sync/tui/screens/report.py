@@ -8,8 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, overload
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.widgets import Static
 
 from tui_sync.errors import TuiSyncError
 from tui_sync.model import Outcome, Status, Summary
@@ -20,6 +22,7 @@ from tui_sync.tui.remedies import remedy
 from tui_sync.tui.screens.ask import InputDialog
 from tui_sync.tui.screens.base import FlowScreen
 from tui_sync.tui.widgets.bars import TopBar
+from tui_sync.tui.widgets.lines import LineList
 from tui_sync.tui.widgets.sheet import WAY, Sheet
 from tui_sync.tui.widgets.summaries import RunSummary
 from tui_sync.tui.widgets.tabs import Tabs
@@ -139,6 +142,7 @@ class RunReport(FlowScreen):
         yield RunSummary()
         yield Tabs()
         yield Sheet(cursor=True, id="outcomes")
+        yield Static("", id="outcome", markup=False)
 
     def on_mount(self) -> None:
         profile = self.profile
@@ -188,6 +192,16 @@ class RunReport(FlowScreen):
         else:
             sheet.show([[("sheet--muted", " None.")]])
         sheet.cursor = 0
+        self._show_whole()
+
+    def _show_whole(self) -> None:
+        """All of the line under the cursor, for which there may be no room in the list."""
+        sheet = self.query_one("#outcomes", Sheet)
+        pieces = sheet.lines[sheet.cursor][1:] if sheet.cursor < len(sheet.lines) else []
+        self.query_one("#outcome", Static).update(Text("".join(piece for _, piece in pieces)))
+
+    def on_line_list_moved(self, event: LineList.Moved) -> None:
+        self._show_whole()
 
     def _unreadable(self, sentence: str) -> None:
         self.query_one("#outcomes", Sheet).show([[("sheet--error", f" ! {sentence}")]])

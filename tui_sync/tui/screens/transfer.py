@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 MOST_WORKERS = 64
 _SAMPLE_POLLS = 5
+# A run of which nothing moves for so long is told to be still; with a limit, for a block's time more.
+STILL_S = 5.0
+_BLOCK = 1 << 20
 
 
 def trouble_line(outcome: Outcome) -> list[tuple[str, str]]:
@@ -49,6 +52,7 @@ class TransferScreen(FlowScreen):
         self.work = work
         self.compare = compare
         self._polls = 0
+        self._moved_at = 0.0
         self._errors: tuple[Outcome, ...] = ()
         self._over = False
 
@@ -82,7 +86,7 @@ class TransferScreen(FlowScreen):
         if self._over:
             return
         now = self.engine.snapshot()
-        self.query_one(Overall).show(now)
+        self.query_one(Overall).show(now, self._still_s(now))
         self.query_one(Lanes).show(now.active, still=now.state is RunState.PAUSED)
         if self._polls % _SAMPLE_POLLS == 0 and now.state is not RunState.FINISHED:
             self.work.speeds.append(now.speed)
@@ -93,6 +97,17 @@ class TransferScreen(FlowScreen):
         if now.state is RunState.FINISHED and self.engine.wait(0):
             self._over = True
             self._report()
+
+    def _still_s(self, now: Snapshot) -> float:
+        """For how many seconds nothing has moved that should; 0 for a run that gets on."""
+        clock, before = self.ours.monotonic(), self.snapshot
+        copying = any(file.phase == "copy" for file in now.active)
+        moved = now.bytes_done > before.bytes_done or now.items_done > before.items_done
+        if not self._polls or moved or not copying or now.state is RunState.PAUSED:
+            self._moved_at = clock
+        patience = STILL_S + (_BLOCK / now.bandwidth_limit if now.bandwidth_limit else 0.0)
+        still = clock - self._moved_at
+        return still if still > patience else 0.0
 
     def _show_errors(self, now: Snapshot) -> None:
         if now.errors == self._errors:

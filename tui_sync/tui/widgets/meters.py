@@ -52,9 +52,11 @@ class Overall(Painted):
     }
 
     snapshot = Snapshot(RunState.RUNNING)
+    still_s = 0.0
 
-    def show(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
+    def show(self, snapshot: Snapshot, still_s: float = 0.0) -> None:
+        """``still_s``: for how many seconds nothing has moved, where that is to be told."""
+        self.snapshot, self.still_s = snapshot, still_s
         self.refresh()
 
     def paint(self, width: int, height: int) -> list[Line]:
@@ -76,9 +78,13 @@ class Overall(Painted):
             f"{left}   {text.span(now.elapsed_s)} so far" if left else f"{text.span(now.elapsed_s)} so far"
         )
         tone = "meter--paused" if paused else "meter--done"
+        state_tone = "meter--state"
+        if self.still_s and now.state is not RunState.CANCELLING:
+            state = f"! No answer for {text.span(self.still_s)}: it is tried again. c cancels"
+            state_tone = "meter--bad"
         return [
             [
-                Segment(" " + text.fit(state, inner - len(right)), self.ink("meter--state")),
+                Segment(" " + text.fit(state, inner - len(right)), self.ink(state_tone)),
                 Segment(right, self.ink("meter--label")),
             ],
             [
