@@ -9,6 +9,7 @@ import pytest
 from tests.faults.server import LyingServer
 from tui_sync.connectors.sftp.pool import SessionPool
 from tui_sync.connectors.sftp.session import SftpSession
+from tui_sync.errors import NotSupported
 
 
 def test_channels_opened_from_two_sides_are_no_more_than_the_cap(
@@ -33,4 +34,27 @@ def test_channels_opened_from_two_sides_are_no_more_than_the_cap(
     assert pool.leases == 6
     for session in taken:
         pool.release(session)
+    pool.close()
+
+
+def test_a_login_that_grants_no_session_any_more_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server with MaxSessions 1 counts one that broke off until it has noticed."""
+    server = LyingServer(tmp_path / "disk")
+    pool = SessionPool(server._dial)
+    first = pool.acquire()
+    pool.release(first)
+
+    def refuse() -> None:
+        raise NotSupported("the server refuses a further session")
+
+    monkeypatch.setattr(pool._transport, "open_sftp", refuse)
+    second = pool.acquire()
+    assert second is first
+    third = pool.acquire()
+    assert third is first, "refused while there is another one"
+    first.close()
+    assert pool.acquire().alive
+    assert server.connections == 2
     pool.close()

@@ -236,8 +236,15 @@ class SessionPool:
         transport = self._transport
         if transport is not None and transport.alive:
             # The line may be dead without anybody knowing yet: then a new login is worth a try.
-            with contextlib.suppress(ConnectionLost):
+            try:
                 return SftpSession(transport.open_sftp())
+            except ConnectionLost:
+                pass
+            except NotSupported:
+                with self._lock:
+                    if self._users:
+                        raise
+                # The session that just ended here may still count: this login is of no use.
         if transport is not None:
             transport.close()
         self._check()
