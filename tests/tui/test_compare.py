@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from array import array
+
+import pytest
 from textual.widgets import Input
 
 from tests.support import fake_session as fake
@@ -9,6 +13,7 @@ from tests.support.fake_session import FakeSession, Sessions
 from tests.tui.conftest import MIRROR, MakeApp, path_of, ready, said, shown, until
 from tui_sync.errors import ConnectError, LedgerError
 from tui_sync.model import Action, ChangeKind
+from tui_sync.tui.rows import Order, Rows
 from tui_sync.tui.screens.compare import CompareScreen
 from tui_sync.tui.screens.profiles import ProfilesScreen
 from tui_sync.tui.screens.review import ReviewScreen
@@ -397,3 +402,26 @@ async def test_deletes_by_hand_count_against_the_limit(make_app: MakeApp) -> Non
         assert [guard.code for guard in screen.work.plan.refused] == ["max-delete"]
         await pilot.press("a")
         assert not screen.work.plan.refused
+
+
+async def test_a_new_plan_is_sorted_away_from_the_screen(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sorted_by: list[str] = []
+    sort = Rows._sort
+
+    def watched(self: Rows, folder: int, order: Order) -> array[int]:
+        sorted_by.append(threading.current_thread().name)
+        return sort(self, folder, order)
+
+    monkeypatch.setattr(Rows, "_sort", watched)
+    sessions = Sessions()
+    app = make_app(MIRROR, sessions)
+    async with app.run_test() as pilot:
+        screen = await ready(pilot)
+        await pilot.press("s")
+        sorted_by.clear()
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: sessions.last.scans == 2 and screen.state == "ready")
+        assert screen.trees.rows.order is Order.SIZE
+        assert set(sorted_by) == {"tui-sync-plan"}

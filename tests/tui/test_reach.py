@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,3 +97,33 @@ async def test_the_list_says_it_by_word_and_glyph(make_app: MakeApp, tmp_path: P
         assert len(asked) == 2
         await pilot.press("ctrl+r")
         await until(pilot, lambda: len(asked) == 4)
+
+
+_LEAVING = """
+import asyncio, pathlib, socket, sys, threading
+socket.getaddrinfo = lambda *given, **more: threading.Event().wait()
+from tui_sync.tui.app import TuiSyncApp
+home = pathlib.Path(sys.argv[1])
+app = TuiSyncApp(profiles_folder=home / "profiles", state_dir=home / "state")
+async def leave(pilot):
+    while not any(thread.name == "tui-sync-knock" for thread in threading.enumerate()):
+        await asyncio.sleep(0.01)
+    await pilot.press("q")
+app.run(headless=True, auto_pilot=leave)
+app.close_works()
+print("left", any(thread.name == "tui-sync-knock" for thread in threading.enumerate()))
+"""
+
+
+def test_a_name_that_is_never_found_keeps_nobody_from_leaving(tmp_path: Path) -> None:
+    (tmp_path / "profiles").mkdir()
+    text = '[source]\nurl = "sftp://me@one.example/a"\n[target]\nurl = "s3://bucket/"\n'
+    (tmp_path / "profiles/photos.toml").write_text(text)
+    ended = subprocess.run(
+        [sys.executable, "-c", _LEAVING, str(tmp_path)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (ended.stdout.split("left")[-1].strip(), ended.stderr, ended.returncode) == ("True", "", 0)

@@ -19,7 +19,7 @@ from tui_sync.tui import actions
 from tui_sync.tui.bridge import run_in_thread
 from tui_sync.tui.reasons import why_not_include, why_not_override
 from tui_sync.tui.remedies import first_aid
-from tui_sync.tui.rows import Only, Rows
+from tui_sync.tui.rows import Only, Order, Rows
 from tui_sync.tui.screens.trees import TreesScreen
 from tui_sync.tui.widgets.bars import TopBar
 from tui_sync.tui.widgets.details import Details
@@ -142,9 +142,18 @@ class CompareScreen(TreesScreen):
         self._poll()
         assert self._busy is not None
         self._busy.resume()
+        order = self.order
+
+        def plan() -> tuple[Plan, Rows, Totals]:
+            made = work.make_plan(retry_of)
+            if order is not Order.NAME:
+                # On this thread, so that a large plan is shown without a pause.
+                made[1].sort_below(order)
+            return made
+
         run_in_thread(
             self,
-            lambda: work.make_plan(retry_of),
+            plan,
             lambda made: self._planned(number, *made),
             lambda sentence: self._went_wrong(number, sentence),
             name="tui-sync-plan",
