@@ -107,8 +107,10 @@ def test_s3_to_sftp_is_identical_and_the_second_run_has_no_shards(
 ) -> None:
     files = {f"d{number % 3}/f{number}": f"{number}".encode() * number for number in range(30)}
     for key, data in files.items():
-        bucket.put(key, data, mtime=str(OLD))
-    bucket.put("large", os.urandom(9 << 20))
+        bucket.put(f"upload/{key}", data, mtime=str(OLD))
+    files["large"] = os.urandom(9 << 20)
+    bucket.put("upload/large", files["large"])
+    bucket.put("beside-the-prefix")
     connection = {
         "conn_type": "aws",
         "login": s3.ADMIN.access_key,
@@ -124,7 +126,7 @@ def test_s3_to_sftp_is_identical_and_the_second_run_has_no_shards(
         for path in (pair / "target").rglob("*")
         if path.is_file()
     }
-    assert found == bucket.files()
+    assert found == files
     again = Ran("airflow_s3_sync_dag")
     assert (again.state, again.states["shard"]) == ("success", [])
 

@@ -18,11 +18,20 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
-from airflow.providers.sftp.hooks.sftp import SFTPHook
+from airflow.sdk.bases.hook import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
 
 from tui_sync.connectors.base import Endpoint
 from tui_sync.connectors.sftp.known_hosts import DEFAULT_PORT, host_name, key_line
-from tui_sync.errors import UsageError
+from tui_sync.errors import ConnectError, LoginRefused, UsageError
+from tui_sync.names import printable
 from tui_sync.profiles import urls
 
 _log = logging.getLogger(__name__)
@@ -36,9 +45,9 @@ def sftp_endpoint(conn_id: str, path: str, scratch: Path) -> Endpoint:
 
     Raises UsageError.
     """
-    connection = SFTPHook.get_connection(conn_id)
-    extra = connection.extra_dejson
     where = f"the connection “{conn_id}”"
+    connection = _connection(conn_id)
+    extra = connection.extra_dejson
     if not connection.host:
         raise UsageError(f"{where} has no host: enter one")
     if extra.get("host_proxy_cmd"):
@@ -52,7 +61,7 @@ def sftp_endpoint(conn_id: str, path: str, scratch: Path) -> Endpoint:
     options: dict[str, object] = {}
     secrets: dict[str, Callable[[], str]] = {}
     host, port = str(connection.host), int(connection.port or DEFAULT_PORT)
-    if extra.get("host_key"):
+    if str(extra.get("host_key") or "").strip():
         file = scratch / f"known_hosts-{conn_id}"
         file.write_text(_trusted(str(extra["host_key"]), host_name(host, port), where) + "\n")
         options["known_hosts"] = str(file)
@@ -67,14 +76,28 @@ def sftp_endpoint(conn_id: str, path: str, scratch: Path) -> Endpoint:
         secrets["password"] = lambda: str(password)
     shown = f"[{host}]" if ":" in host else host
     user = quote(str(connection.login or getpass.getuser()), safe="")
-    return _located(f"sftp://{user}@{shown}:{port}/{path.lstrip('/')}", where, options, secrets)
+    return _located(f"sftp://{user}@{shown}:{port}/{_quoted(path.lstrip('/'))}", where, options, secrets)
 
 
 def s3_endpoint(conn_id: str, bucket: str, prefix: str) -> Endpoint:
     """Keys, session token or assumed role, region, ``endpoint_url``, ``verify`` and addressing style of the
     connection, as its hook finds them. Raises UsageError."""
-    hook = AwsGenericHook(aws_conn_id=conn_id, client_type="s3")
     where = f"the connection “{conn_id}”"
+    # The hook would go on with the worker's own login where there is no such connection.
+    if _connection(conn_id).conn_type != "aws":
+        raise UsageError(f"{where} is not of the type Amazon Web Services: name one that is")
+    hook = AwsGenericHook(aws_conn_id=conn_id, client_type="s3")
+    try:
+        return _of_hook(hook, bucket, prefix, where)
+    except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
+        raise UsageError(f"{where} cannot be used ({printable(str(error))}): correct its extra") from None
+    except (ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError) as error:
+        raise ConnectError(f"{where}: no login could be had: {printable(str(error))}") from None
+    except (BotoCoreError, ClientError) as error:
+        raise LoginRefused(f"{where}: no login could be had: {printable(str(error))}") from None
+
+
+def _of_hook(hook: Any, bucket: str, prefix: str, where: str) -> Endpoint:
     options: dict[str, object] = {}
     endpoint_url = hook.conn_config.get_service_endpoint_url("s3")
     if endpoint_url:
@@ -92,11 +115,29 @@ def s3_endpoint(conn_id: str, bucket: str, prefix: str) -> Endpoint:
         options["ca_bundle"] = hook.verify
     elif hook.verify is False:
         options["verify_tls"] = False
-    return _located(f"s3://{bucket}/{prefix.strip('/')}", where, options, _aws_secrets(hook))
+    return _located(f"s3://{bucket}/{_quoted(prefix.strip('/'))}", where, options, _aws_secrets(hook))
+
+
+def _connection(conn_id: str) -> Any:
+    try:
+        return BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        raise UsageError(f"there is no connection “{conn_id}”: add it to Airflow") from None
+
+
+def _quoted(path: str) -> str:
+    """A path is no URL: ``%`` is an ordinary character of names."""
+    return path.replace("%", "%25")
 
 
 def _aws_secrets(hook: Any) -> dict[str, Callable[[], str]]:
-    """What the hook logs in with; nothing where it knows none, and the worker's own chain is asked."""
+    """What the hook logs in with; nothing where the connection names no login, and the worker's own chain is
+    asked, which renews what expires."""
+    config = hook.conn_config
+    if config.login and not config.password:
+        raise ValueError("the access key is there without its secret")
+    if not (config.aws_access_key_id or config.profile_name or config.role_arn):
+        return {}
     found = hook.get_session().get_credentials()
     if found is None:
         return {}
@@ -119,21 +160,19 @@ def _located(
 
 
 def _trusted(host_key: str, name: str, where: str) -> str:
-    """The known_hosts line of a ``host_key``: ``TYPE BASE64``, or the base64 alone."""
-    words = host_key.split()
-    text = words[1] if len(words) > 1 else words[0]
-    try:
-        blob = base64.b64decode(text, validate=True)
-        length = int.from_bytes(blob[:4], "big")
-        key_type = blob[4 : 4 + length].decode("ascii")
-    except (binascii.Error, ValueError):
-        key_type = ""
-        blob = b""
-    if not key_type or (len(words) > 1 and words[0] != key_type):
-        raise UsageError(
-            f"{where}: host_key is no public key: enter it as ssh-keyscan prints it, TYPE BASE64"
-        )
-    return key_line(name, key_type, blob)
+    """The known_hosts line of a ``host_key``: a line of ssh-keyscan, ``TYPE BASE64``, or the base64 alone."""
+    type_before = ""
+    for word in host_key.split():
+        try:
+            blob = base64.b64decode(word, validate=True)
+            length = int.from_bytes(blob[:4], "big")
+            key_type = blob[4 : 4 + length].decode("ascii")
+        except (binascii.Error, ValueError):
+            key_type = ""
+        if key_type and 4 + length < len(blob) and type_before in ("", key_type):
+            return key_line(name, key_type, blob)
+        type_before = word
+    raise UsageError(f"{where}: host_key is no public key: enter a line as ssh-keyscan prints it")
 
 
 def _key_file(file: Path, text: str) -> Path:

@@ -17,6 +17,11 @@ from tui_sync.profiles import parse_size
 from tui_sync.profiles.schema import read_options
 
 MOST_SHARDS = 1_000
+DEFAULT_POOL = "default_pool"
+_POOL = (
+    "The tasks need the pool `{pool}`, and wait for ever where it is not there: "
+    '`airflow pools set {pool} 4 "tasks at the server"`'
+)
 
 
 def sync_dag(
@@ -26,7 +31,7 @@ def sync_dag(
     source: Side | None = None,
     target: Side | None = None,
     sync: Mapping[str, object] | None = None,
-    pool: str = "default_pool",
+    pool: str = DEFAULT_POOL,
     parallel: int = 4,
     retries: int = 3,
     retry_delay: timedelta = timedelta(seconds=30),
@@ -48,6 +53,8 @@ def sync_dag(
     """
     pair = _pair(dag_id, profile, source, target, sync)
     size = parse_size(shard_bytes) if isinstance(shard_bytes, str) else shard_bytes
+    if dag_options.get("max_active_runs", 1) != 1:
+        raise UsageError(f"{dag_id}: max_active_runs must be 1: two runs would sync into one target")
     if min(parallel, shard_files, size) < 1:
         raise UsageError(f"{dag_id}: parallel, shard_files and shard_bytes must be at least 1")
 
@@ -97,7 +104,9 @@ def sync_dag(
     working = {"pool": pool, **again}
     # Without files there are no shards: the tasks after them still have their say.
     after_shards = {"trigger_rule": TriggerRule.NONE_FAILED}
-    with DAG(dag_id, **{"schedule": None, "catchup": False, "max_active_runs": 1, **dag_options}) as dag:
+    described = {} if pool == DEFAULT_POOL else {"doc_md": _POOL.format(pool=pool)}
+    usual = {"schedule": None, "catchup": False, "max_active_runs": 1, **described}
+    with DAG(dag_id, **{**usual, **dag_options}) as dag:
         planned = task(task_id="plan", **working)(plan)()
         made = task(task_id="folders", **working)(folders)(planned["run"])
         copied = (

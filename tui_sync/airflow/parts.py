@@ -24,8 +24,9 @@ from tui_sync.airflow.places import Pair
 from tui_sync.airflow.plan import DELETES, FOLDERS, Run
 from tui_sync.airflow.storage import Folder, scratch
 from tui_sync.airflow.worker import opened, told
+from tui_sync.errors import UsageError
 from tui_sync.ledger import Ledger, ledger_path
-from tui_sync.model import Action, FolderAttributes, Status, Summary
+from tui_sync.model import Action, FolderAttributes, Plan, Status, Summary
 from tui_sync.names import printable
 from tui_sync.session import Session
 from tui_sync.transfer.engine import Engine
@@ -62,9 +63,9 @@ def carry_out(pair: Pair, run: str, part: str) -> dict[str, Any]:
             folder.fetch(f"{FOLDERS}.sqlite", state)
         plan_file = here / f"{part}.plan"
         folder.fetch(plan_file.name, plan_file)
-        with opened(profile, here, head.tag) as session:
+        with opened(profile, here, head.tag, stored=f"{folder.url}/{part}.sqlite") as session:
             keeper = _Keeper(session.ledger, folder, part, here)
-            plan = session.load_plan(plan_file)
+            plan = _load(session, plan_file, folder)
             how = _part(head, folder, part, session.ledger, again=again)
             keeper.save()
             with _stoppable(session) as stopped:
@@ -82,11 +83,23 @@ def result_of(folder: Folder, part: str) -> dict[str, Any]:
     return found or {}
 
 
+def _load(session: Session, file: Path, folder: Folder) -> Plan:
+    try:
+        return session.load_plan(file)
+    except UsageError as error:
+        _log.info("%s", error)
+        raise UsageError(
+            f"{printable(folder.url)}/{file.name} is not as the plan task stored it, and nothing of it was "
+            "done: start the run anew"
+        ) from None
+
+
 def _part(head: Run, folder: Folder, part: str, ledger: Ledger, *, again: bool) -> Part:
     unmade = frozenset(result_of(folder, FOLDERS).get("unmade", ()))
     if part != DELETES:
         return Part(head.run, again=again, unmade=unmade)
-    results = [result_of(folder, name) for name in head.parts if name != DELETES]
+    # A task that was marked as a success by hand has no result: nobody knows what became of its files.
+    results = [result_of(folder, name) or {"uncopied": name} for name in head.parts if name != DELETES]
     waiting = {known.path for known in ledger.unfinished_folders()}
     for result in results:
         for raw in result.get("folders", ()):
@@ -206,14 +219,14 @@ class _Attempt:
         given the time to notice."""
         earlier = self._folder.read(self._name)
         self._write(ended=False)
-        if earlier is not None and not earlier["ended"]:
+        if earlier is not None and not earlier.get("ended"):
             _log.info("an earlier attempt was cut short: going on with it")
             time.sleep(_TAKE_OVER_S)
         return earlier is not None
 
     def newest(self) -> bool:
         found = self._folder.read(self._name)
-        return found is not None and found["token"] == self._token
+        return found is not None and found.get("token") == self._token
 
     def check(self) -> None:
         """Raises AirflowException where a newer attempt has taken over."""

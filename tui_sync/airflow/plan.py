@@ -55,7 +55,12 @@ class Run:
                 f"{printable(folder.url)} holds no plan: let [tui_sync] storage name a folder that all "
                 "workers reach, and start the run anew"
             )
-        return cls(**{**raw, "parts": tuple(raw["parts"]), "leftovers": tuple(raw["leftovers"])})
+        try:
+            return cls(**{**raw, "parts": tuple(raw["parts"]), "leftovers": tuple(raw["leftovers"])})
+        except (KeyError, TypeError):
+            raise UsageError(
+                f"{printable(folder.url)}/{RUN} is not as the plan task stored it: start the run anew"
+            ) from None
 
 
 def make_plan(
@@ -69,7 +74,7 @@ def make_plan(
         profile = pair.profile(here)
         home = Folder(storage).child(profile.pair_id)
         home.fetch(LEDGER, ledger_path(profile.pair_id, here))
-        with opened(profile, here) as session:
+        with opened(profile, here, stored=f"{home.url}/{LEDGER}") as session:
             plan = session.make_plan()
             _tell(plan)
             if plan.refused:

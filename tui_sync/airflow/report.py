@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from tui_sync.airflow.parts import result_of
 from tui_sync.airflow.plan import DELETES, FOLDERS, LEDGER, Run
 from tui_sync.airflow.storage import Folder, scratch
-from tui_sync.airflow.worker import told
+from tui_sync.airflow.worker import named_as_stored, told
 from tui_sync.errors import LedgerError
 from tui_sync.export import FORMS, export
 from tui_sync.ledger import Ledger, ledger_path, open_ledger
@@ -47,7 +47,10 @@ def make_report(run: str | None, *, drift_fails: bool) -> dict[str, Any]:
             raise LedgerError(
                 f"the ledger of the pair is gone from {printable(home.url)}: start the run anew"
             )
-        with closing(_open(head, here)) as ledger:
+        with (
+            named_as_stored(ledger_path(head.pair, here), f"{home.url}/{LEDGER}"),
+            closing(_open(head, here)) as ledger,
+        ):
             summary = _merge(ledger, head, folder, here)
             _store(ledger, head, folder, home, here)
             bad = ledger.outcomes(head.run, statuses=set(Status) - {Status.DONE})
@@ -82,7 +85,7 @@ def _merge(ledger: Ledger, head: Run, folder: Folder, here: Path) -> Summary:
             continue
         if not folder.fetch(f"{name}.sqlite", file):
             continue
-        with closing(_open(head, part_dir)) as part:
+        with named_as_stored(file, f"{folder.url}/{name}.sqlite"), closing(_open(head, part_dir)) as part:
             _take_outcomes(ledger, head.run, part)
             if finished and name == FOLDERS:
                 # What it knew to be left was taken up by the last part.

@@ -116,12 +116,17 @@ class Folder:
 
     def read(self, name: str) -> Any:
         """The value stored as JSON, None where there is none."""
-        with _told(f"{self.url}/{name}"):
+        url = f"{self.url}/{name}"
+        with _told(url):
             try:
                 with (self._path / name).open("rb") as stored:
-                    return json.loads(stored.read())
+                    text = stored.read()
             except FileNotFoundError:
                 return None
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise StorageError(f"{printable(url)} is damaged: start the run anew") from None
 
     def folders(self) -> list[str]:
         """The names of the folders in it, sorted."""

@@ -13,13 +13,14 @@ from tui_sync.connectors.base import HostKey
 from tui_sync.errors import (
     GuardRefused,
     HostKeyError,
+    LedgerError,
     LoginRefused,
     NotFound,
     TuiSyncError,
     UnknownHostKey,
     UsageError,
 )
-from tui_sync.ledger import open_ledger
+from tui_sync.ledger import ledger_path, open_ledger
 from tui_sync.names import printable
 from tui_sync.profiles import Profile
 from tui_sync.session import Session
@@ -42,20 +43,31 @@ class WorkerPrompts:
 
 
 @contextmanager
-def opened(profile: Profile, state_dir: Path, tag: str | None = None) -> Iterator[Session]:
-    """A session whose ledger is in ``state_dir``; a new ledger gets the ``tag``."""
-    open_ledger(
-        profile.pair_id,
-        source=profile.source.url,
-        target=profile.target.url,
-        state_dir=state_dir,
-        tag=tag,
-    ).close()
-    session = Session(profile, prompts=WorkerPrompts(), state_dir=state_dir)
+def opened(profile: Profile, state_dir: Path, tag: str | None = None, *, stored: str) -> Iterator[Session]:
+    """A session whose ledger is in ``state_dir``, a copy of that ``stored`` there; a new one gets the
+    ``tag``."""
+    with named_as_stored(ledger_path(profile.pair_id, state_dir), stored):
+        open_ledger(
+            profile.pair_id,
+            source=profile.source.url,
+            target=profile.target.url,
+            state_dir=state_dir,
+            tag=tag,
+        ).close()
+        session = Session(profile, prompts=WorkerPrompts(), state_dir=state_dir)
+        try:
+            yield session
+        finally:
+            session.close()
+
+
+@contextmanager
+def named_as_stored(file: Path, stored: str) -> Iterator[None]:
+    """What is wrong with the ledger in ``file`` is told of what it is a copy of, which outlives the task."""
     try:
-        yield session
-    finally:
-        session.close()
+        yield
+    except LedgerError as error:
+        raise LedgerError(str(error).replace(str(file), printable(stored))) from None
 
 
 @contextmanager

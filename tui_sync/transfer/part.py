@@ -31,7 +31,7 @@ class Part:
     ``run`` is the whole run's number in the pair's ledger, by which its folder in the trash is named. Folders
     wait for their attributes until the ``last`` part, which also clears away the ``leftovers`` that the scan
     saw. ``again``: an earlier attempt at this part was made. ``unmade`` are planned folders that could not be
-    made; ``uncopied`` is the first path that other parts did not get done: nothing is deleted then.
+    made; ``uncopied`` is the first path, or other part, that was not done: nothing is deleted then.
     """
 
     run: int
