@@ -64,6 +64,7 @@ class LyingServer:
 
     ``shuffle`` answers in any order what arrived together. ``free`` is what it says of its free space.
     ``shell``: its logins can run commands, which see ``folder`` as SFTP does, and count as ``commands``.
+    ``limits`` None: it does not tell any, and those of the draft hold.
     ``path_first``: it takes the requests for symlinks as the draft has them, not as OpenSSH does.
     """
 
@@ -77,6 +78,7 @@ class LyingServer:
         free: int = 1 << 40,
         path_first: bool = False,
         shell: bool = False,
+        limits: wire.Limits | None = LIMITS,
     ) -> None:
         self.path_first = path_first
         self.folder = folder
@@ -85,6 +87,7 @@ class LyingServer:
         self.shuffle = shuffle
         self.free = free
         self.shell = shell
+        self.limits = limits
         self.commands = 0
         self.asked: list[Asked] = []
         self.connections = 0
@@ -173,7 +176,9 @@ class _Channel:
     def serve(self) -> None:
         try:
             self._script.packet()
-            offered = dict.fromkeys((*self._server.extensions, wire.LIMITS), b"1")
+            offered = dict.fromkeys(self._server.extensions, b"1")
+            if self._server.limits is not None:
+                offered[wire.LIMITS] = b"1"
             self._script.raw(wire.Version(3, offered).encode())
             while (request := self._script.request()) is not None:
                 waiting = [request]
@@ -291,7 +296,8 @@ class _Channel:
             return wire.Name(some) if some else wire.Status(StatusCode.EOF, "End of file")
         match request:
             case wire.Read():
-                data = os.pread(what, min(request.length, LIMITS.read), request.offset)
+                most = (self._server.limits or wire.Limits()).read
+                data = os.pread(what, min(request.length, most), request.offset)
                 return wire.Data(data) if data else wire.Status(StatusCode.EOF, "End of file")
             case wire.Write():
                 os.pwrite(what, request.data, request.offset)
@@ -339,8 +345,8 @@ class _Channel:
         return what
 
     def _extended(self, request: wire.Extended) -> wire.Response:
-        if request.name == wire.LIMITS:
-            return wire.ExtendedReply(LIMITS.encode())
+        if request.name == wire.LIMITS and self._server.limits is not None:
+            return wire.ExtendedReply(self._server.limits.encode())
         if request.name not in self._server.extensions:
             return wire.Status(StatusCode.OP_UNSUPPORTED, "Unsupported")
         fields = wire.Fields(request.payload)

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.support import read, store
 from tests.faults.pair import Pair, Ran, leftovers, tree
-from tests.faults.server import EXTENSIONS, Asked, Honest
+from tests.faults.server import EXTENSIONS, LIMITS, Asked, Honest, LyingServer
+from tui_sync.connectors.base import Endpoint
 from tui_sync.connectors.sftp import wire
+from tui_sync.connectors.sftp.pool import SessionPool
 from tui_sync.connectors.sftp.wire import StatusCode
 from tui_sync.model import Mode, SyncOptions, WriteMode
 
@@ -246,6 +249,59 @@ def test_replies_in_any_order_change_nothing(pair: Pair, seed: int) -> None:
     pair.target.shuffle = random.Random(seed + 100)
     assert pair.sync(SyncOptions(mode=Mode.MIRROR)).code == 0, f"seed {seed}"
     assert tree(pair.theirs) == tree(pair.ours), f"seed {seed}"
+
+
+def test_servers_that_tell_no_limits_are_asked_for_32_kib_at_a_time(pair: Pair) -> None:
+    fill(pair)
+    sizes: dict[str, int] = {}
+
+    def note(asked: Asked, request: wire.Request, honest: Honest) -> wire.Response:
+        size = request.length if isinstance(request, wire.Read) else 0
+        size = len(request.data) if isinstance(request, wire.Write) else size
+        sizes[asked.name] = max(size, sizes.get(asked.name, 0))
+        return honest()
+
+    for server in (pair.source, pair.target):
+        server.limits, server.extensions, server.lie = None, (), note
+    assert pair.sync(SERIAL).code == 0
+    assert tree(pair.theirs) == tree(pair.ours)
+    assert (sizes["Read"], sizes["Write"]) == (32 << 10, 32 << 10)
+
+
+@pytest.mark.parametrize("limits", [LIMITS, None], ids=["64 KiB", "32 KiB"])
+def test_several_channels_short_answers_and_any_order_give_the_right_file(
+    tmp_path: Path, limits: wire.Limits | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SessionPool, "rtt_s", 0.05)
+    monkeypatch.setattr("tui_sync.connectors.sftp.lanes._LEAST_SIZE", 1 << 20)
+    data = random.Random(3).randbytes(1_800_001)
+    server = LyingServer(tmp_path / "disk", shuffle=random.Random(4), limits=limits)
+    dice = random.Random(5)
+    opened: list[Asked] = []
+
+    def lie(asked: Asked, request: wire.Request, honest: Honest) -> wire.Response:
+        answer = honest()
+        if asked.name == "Open":
+            opened.append(asked)
+        if isinstance(answer, wire.Data) and len(answer.data) > 20_000 and dice.random() < 0.3:
+            return wire.Data(answer.data[: dice.randint(20_000, len(answer.data))])
+        return answer
+
+    server.lie = lie
+    connector = server.connector(Endpoint("sftp://server/", "sftp", "/", "server"))
+    pool = connector._pool
+    taken = []
+    while pool.channels < 5:
+        taken.append(pool.acquire())
+    for session in taken:
+        pool.release(session)
+    store(connector, "file", data, block=200_000)
+    assert (server.folder / "file").read_bytes() == data
+    assert len(opened) == 5
+    assert read(connector.reader(), "file") == data
+    assert read(connector.reader(), "file", 100_001, 1_700_001) == data[100_001:1_700_001]
+    assert len(opened) == 15
+    connector.close()
 
 
 @pytest.mark.parametrize("by", [-5, 5])
