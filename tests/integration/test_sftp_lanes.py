@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from tests.contract.support import MTIME, BatchPrompts, read, store
@@ -13,6 +14,7 @@ from tests.support.sshd import Sshd
 from tui_sync import names
 from tui_sync.connectors.sftp import connector as sftp
 from tui_sync.connectors.sftp import pool
+from tui_sync.connectors.sftp.paramiko_packets import BulkPacketizer
 from tui_sync.connectors.sftp.pool import SessionPool
 from tui_sync.errors import ConnectionLost, StorageError
 
@@ -167,6 +169,54 @@ def test_few_sessions_are_enough(
         assert read(connector.reader(), "file") == data
         assert connector._pool.channels == 2
         connector.close()
+
+
+def test_new_keys_of_ours_in_the_middle_change_nothing(
+    sshd: Sshd, root: Path, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connector = connect(sshd, root, "paramiko")
+    monkeypatch.setattr(BulkPacketizer, "REKEY_BYTES", 3 << 20)
+    keys = count_keys(monkeypatch)
+    store(connector, "file", data, block=255 << 10)
+    written = len(keys)
+    assert written > 2
+    assert read(connector.reader(), "file") == data
+    assert len(keys) > written + 2
+    assert (root / "file").read_bytes() == data
+    assert connector._pool.losses == 0
+    connector.close()
+
+
+@pytest.mark.parametrize("ciphers", ["aes128-gcm@openssh.com", "aes256-ctr"])
+def test_new_keys_of_the_server_in_the_middle_change_nothing(
+    require_sshd: None,
+    tmp_path: Path,
+    root: Path,
+    data: bytes,
+    ciphers: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys = count_keys(monkeypatch)
+    with Sshd(tmp_path / "sshd", extra_config=f"RekeyLimit 4M\nCiphers {ciphers}") as server:
+        connector = connect(server, root, "paramiko")
+        store(connector, "file", data, block=255 << 10)
+        assert read(connector.reader(), "file") == data
+        assert connector._pool.losses == 0
+        connector.close()
+    assert len(keys) > 4
+
+
+def count_keys(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """One for each time that paramiko begins to use new keys."""
+    keys: list[None] = []
+    plain = paramiko.Transport._activate_inbound  # type: ignore[attr-defined]
+
+    def activate(transport: paramiko.Transport) -> None:
+        keys.append(None)
+        plain(transport)
+
+    monkeypatch.setattr(paramiko.Transport, "_activate_inbound", activate)
+    return keys
 
 
 def test_a_cut_is_told(connector: sftp.SftpConnector, sshd: Sshd, root: Path, data: bytes) -> None:
