@@ -9,7 +9,7 @@ import pytest
 from tests.faults.server import LyingServer
 from tui_sync.connectors.sftp.pool import SessionPool
 from tui_sync.connectors.sftp.session import SftpSession
-from tui_sync.errors import NotSupported
+from tui_sync.errors import NotSupported, StorageError, TimedOut
 
 
 def test_channels_opened_from_two_sides_are_no_more_than_the_cap(
@@ -57,4 +57,25 @@ def test_a_login_that_grants_no_session_any_more_is_replaced(
     first.close()
     assert pool.acquire().alive
     assert server.connections == 2
+    pool.close()
+
+
+@pytest.mark.parametrize("kind", [NotSupported, TimedOut])
+def test_a_channel_that_is_not_to_be_had_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[StorageError]
+) -> None:
+    """On a slow line that others keep busy it may take too long to open one more."""
+    pool = SessionPool(LyingServer(tmp_path / "disk")._dial)
+    first = pool.acquire()
+    tried = []
+
+    def fail() -> None:
+        tried.append(kind)
+        raise kind("not now")
+
+    monkeypatch.setattr(pool._transport, "open_sftp", fail)
+    assert [pool.acquire() for _ in range(3)] == [first] * 3
+    assert len(tried) == 1
+    first.close()
+    assert (pool.leases, pool.channels) == (4, 0)
     pool.close()

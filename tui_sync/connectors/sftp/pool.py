@@ -15,6 +15,7 @@ from tui_sync.errors import (
     LoginRefused,
     NotSupported,
     StorageError,
+    TimedOut,
 )
 
 CHANNELS = 8
@@ -196,7 +197,8 @@ class SessionPool:
                     return
             session.close()
             self._check()
-        except NotSupported as error:
+        except (NotSupported, TimedOut) as error:
+            # Refused, or not to be had on a line that the others keep busy.
             with self._lock:
                 if not self._users:
                     failure = error
