@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from pytest_textual_snapshot import SVGImageExtension
 from syrupy.assertion import SnapshotAssertion
+from textual.command import CommandPalette
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -24,10 +25,11 @@ from tests.tui.test_profiles_screen import ran
 from tui_sync import profiles
 from tui_sync.connectors.base import Endpoint
 from tui_sync.errors import ConnectError
-from tui_sync.model import Guard, Verify
+from tui_sync.model import Action, Guard, Verify
 from tui_sync.planning.preview import Preview
 from tui_sync.tui import themes
 from tui_sync.tui.reach import Reach
+from tui_sync.tui.screens import review
 from tui_sync.tui.screens.ask import (
     ConfirmDialog,
     InputDialog,
@@ -43,6 +45,7 @@ from tui_sync.tui.screens.history import HistoryScreen, RunList
 from tui_sync.tui.screens.imports import ImportScreen
 from tui_sync.tui.screens.profiles import ProfileList
 from tui_sync.tui.screens.report import PastReport, ReportScreen
+from tui_sync.tui.screens.transfer import TransferScreen
 from tui_sync.tui.screens.view import HelpScreen
 from tui_sync.tui.widgets.meters import SpeedPlot
 
@@ -404,3 +407,80 @@ async def test_host_key(photograph: Any) -> None:
 
     sessions = Sessions(prepare=lambda session: setattr(session, "before_scan", ask))
     await photograph(lambda pilot: on(pilot, TrustDialog), MIRROR, sessions)
+
+
+async def test_second_factor(photograph: Any) -> None:
+    def ask(session: FakeSession) -> None:
+        session.prompts.secret("sourceuser@files.example.org", "Verification code")
+
+    sessions = Sessions(prepare=lambda session: setattr(session, "before_scan", ask))
+    await photograph(lambda pilot: on(pilot, SecretDialog), MIRROR, sessions)
+
+
+async def test_listing(photograph: Any) -> None:
+    def prepare(session: FakeSession) -> None:
+        session.go.clear()
+        session.early = session.items[:12]
+        session.progress = fake.Progress("scanning", fake.Counters(4, 1_204), fake.Counters(3, 987, 1))
+
+    sessions = Sessions(prepare=prepare)
+    try:
+        await photograph(lambda pilot: sees(pilot, "Listing both sides"), MIRROR, sessions)
+    finally:
+        for session in sessions.made:
+            session.go.set()
+
+
+async def test_nothing_there(photograph: Any) -> None:
+    await photograph(ready, MIRROR, Sessions(items=[]))
+
+
+async def test_palette(photograph: Any) -> None:
+    async def steps(pilot: Pilot[Any]) -> None:
+        await ready(pilot)
+        await pilot.press("ctrl+p")
+        await on(pilot, CommandPalette)
+        await sees(pilot, "Review (F5)")
+        pilot.app.screen.query_one("CommandInput", Input).cursor_blink = False
+
+    await photograph(steps, MIRROR)
+
+
+async def test_many_deletes(photograph: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(review, "MANY_DELETES", 2)
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        await in_review(pilot)
+        await sees(pilot, "412 GB free")
+        await pilot.press("f9")
+        await on(pilot, TypedDialog)
+
+    await photograph(steps, MIRROR)
+
+
+async def test_a_run_that_stands_still(photograph: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TransferScreen, "_still_s", lambda *_: 12.0)
+    await photograph(busy_transfer, MIRROR)
+
+
+async def test_all_done(photograph: Any) -> None:
+    async def steps(pilot: Pilot[Any]) -> None:
+        await in_transfer(pilot)
+        engine = engine_of(pilot)
+        engine.finish(
+            created=4,
+            updated=3,
+            deleted=2,
+            directories=2,
+            unchanged=4,
+            bytes=741_069_035,
+            elapsed_s=22.7,
+            verified=Verify.CHECKSUM,
+            outcomes=tuple(
+                fake.finished_items(engine.ledger, engine.plan.plan_id, set(Action) - {Action.SKIP})
+            ),
+        )
+        await on(pilot, ReportScreen)
+        await sees(pilot, "▸Done 11")
+
+    await photograph(steps, MIRROR)

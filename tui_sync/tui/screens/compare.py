@@ -188,6 +188,7 @@ class CompareScreen(TreesScreen):
             self.set_class(True, "-live")
             tree.load(rows)
             tree.focus()
+            self.query_one(Details).clear("Details are shown once both sides are listed.")
         row = tree.row
         rows.refresh()
         tree.update(max(0, row))
@@ -277,7 +278,7 @@ class CompareScreen(TreesScreen):
     def _why_no_rows(self) -> str:
         rows = self.trees.rows
         if not len(rows):
-            return "Both sides are empty: there is nothing to do. ^r lists them again, Esc leads back."
+            return "Both sides are empty: nothing to do. ^r lists again, Esc leads back."
         if rows.filter or rows.only is not Only.ALL:
             return "No row matches."
         return "Both sides are the same. e shows what is equal, Esc leads back."

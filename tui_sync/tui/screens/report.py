@@ -83,6 +83,11 @@ def went_through_all(summary: Summary | None) -> bool:
     return summary is not None and summary.status in ("partial", "drifted")
 
 
+def was_cut_off(summary: Summary | None) -> bool:
+    """Whether there are items that a run did not come to."""
+    return not went_through_all(summary) and (summary is None or summary.status != "ok")
+
+
 class Receipt(Sequence[Pieces]):
     """The lines of a run's receipt, read from the ledger page by page as they come into sight."""
 
@@ -305,7 +310,7 @@ class ReportScreen(RunReport):
         return ""
 
     def label(self, command: actions.Command) -> str:
-        if command.name == "retry" and not went_through_all(self.summary):
+        if command.name == "retry" and was_cut_off(self.summary):
             return "Go on"
         return command.label
 
@@ -336,7 +341,7 @@ class PastReport(RunReport):
         return ""
 
     def label(self, command: actions.Command) -> str:
-        if command.name == "retry" and not went_through_all(self.summary):
+        if command.name == "retry" and was_cut_off(self.summary):
             return "Go on"
         return {"back": "Back", "open": "Compare"}.get(command.name, command.label)
 
