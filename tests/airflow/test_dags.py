@@ -19,6 +19,7 @@ from tui_sync import names
 from tui_sync.demo.trees import make_tree
 from tui_sync.ledger import Ledger
 
+SECRET = "a-secret-that-nothing-keeps"
 pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.timeout(120)]
 
 
@@ -131,13 +132,15 @@ def test_s3_to_sftp_is_identical_and_the_second_run_has_no_shards(
     assert (again.state, again.states["shard"]) == ("success", [])
 
 
-def test_several_shards_deletes_and_folder_times(pair: Path) -> None:
+def test_several_shards_deletes_and_folder_times(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(12):
         put(pair / "source" / f"d{number % 2}" / f"f{number}", "x" * number)
     put(pair / "target" / "old" / "gone", "gone")
     put(pair / "target" / "d0" / "kept", "gone too")
     for folder in ("d0", "d1"):
         os.utime(pair / "source" / folder, (OLD, OLD))
+    fields = json.loads(os.environ["AIRFLOW_CONN_TARGET_SFTP_CONN"])
+    monkeypatch.setenv("AIRFLOW_CONN_TARGET_SFTP_CONN", json.dumps({**fields, "password": SECRET}))
     ran = Ran("mirror_dag")
     assert (ran.state, ran.states["shard"]) == ("success", ["success"] * 4)
     [trash] = (pair / "target" / names.TRASH).iterdir()
@@ -152,6 +155,10 @@ def test_several_shards_deletes_and_folder_times(pair: Path) -> None:
     assert run.summary is not None
     assert (run.summary.created, run.summary.deleted, run.summary.exit_code) == (12, 3, 0)
     ledger.close()
+    # Airflow's database with all XComs and rendered fields, its logs, and the storage.
+    kept = [file for folder in (DAGS.parent, pair) for file in folder.rglob("*") if file.is_file()]
+    assert any(file.name == "airflow.db" for file in kept)
+    assert [file for file in kept if SECRET.encode() in file.read_bytes()] == []
 
 
 def test_no_deletes_after_a_file_was_not_copied(pair: Path) -> None:
