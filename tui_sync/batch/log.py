@@ -48,6 +48,7 @@ class RunLog:
     def __enter__(self) -> Self:
         self._log.addHandler(self._handler)
         if self._file is None:
+            self._log.disabled = True
             return self
         try:
             handler = _Handler(self._file, maxBytes=LARGEST, backupCount=KEPT)
@@ -79,6 +80,8 @@ class RunLog:
             self._log.warning("conflict: %s: %s", _path(item), printable(item.reason))
 
     def ended(self, outcome: Outcome) -> None:
+        if self._log.disabled:
+            return
         item = outcome.item
         if outcome.status is Status.DONE:
             self._log.info("%s: %s", item.action, _path(item))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import sys
 import threading
 import time
@@ -250,17 +249,24 @@ class _Batch:
 
 
 class _Ended:
-    """Hears from the engine. The queue is bounded: who does not read stdout slows the run, not the memory."""
+    """Hears from the engine. What it holds is bounded: who does not read stdout slows the run, not the
+    memory."""
 
     def __init__(self) -> None:
-        self._queue: queue.Queue[Outcome] = queue.Queue(maxsize=_BACKLOG)
+        self._room = threading.Condition()
+        self._outcomes: list[Outcome] = []
 
     def started(self, item: Item) -> None:
         pass
 
     def ended(self, outcome: Outcome) -> None:
-        self._queue.put(outcome)
+        with self._room:
+            self._room.wait_for(lambda: len(self._outcomes) < _BACKLOG)
+            self._outcomes.append(outcome)
 
     def take(self) -> list[Outcome]:
         """All that has come, without waiting."""
-        return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+        with self._room:
+            taken, self._outcomes = self._outcomes, []
+            self._room.notify_all()
+        return taken
