@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import http.client
 import http.server
 import itertools
@@ -10,8 +12,9 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +28,9 @@ from tests.support.s3 import Bucket
 from tests.support.sessions import local, session
 from tests.support.sshd import free_port
 from tui_sync.cancel import CancelToken
-from tui_sync.connectors.base import Endpoint
+from tui_sync.connectors.base import Endpoint, Fetched, Reader
+from tui_sync.connectors.s3 import download as s3_download
+from tui_sync.connectors.s3 import stream
 from tui_sync.connectors.s3.connector import S3Connector, connect
 from tui_sync.demo.s3_server import Account
 from tui_sync.demo.trees import make_large
@@ -313,11 +318,17 @@ def test_an_upload_that_was_begun_and_not_noted_is_found_and_another_ones_is_not
     assert bucket.get("large") == (tmp_path / "source" / "large").read_bytes()
 
 
-@pytest.mark.parametrize("direction", ["up", "down"])
+@pytest.mark.parametrize(
+    ("direction", "streamed"),
+    [("up", False), ("down", False), ("down", True)],
+    ids=["up", "down", "down in one answer"],
+)
 def test_a_line_cut_in_the_middle_of_a_part_costs_a_part(
-    bucket: Bucket, tmp_path: Path, direction: Direction
+    bucket: Bucket, tmp_path: Path, direction: Direction, streamed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each of the first connections that carries much is cut in the middle of it."""
+    if streamed:
+        monkeypatch.setattr(s3_download, "_LARGE", 5 * MIB)
     made = content(12 * MIB)
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "large").write_bytes(made)
@@ -342,6 +353,140 @@ def test_a_line_cut_in_the_middle_of_a_part_costs_a_part(
     found = bucket.get("large") if direction == "up" else (tmp_path / "target" / "large").read_bytes()
     assert found == made
     assert bucket.unfinished() == []
+
+
+def test_an_object_replaced_behind_a_cut_is_never_mixed(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one answer has begun, another one must not go on with."""
+    monkeypatch.setattr(s3_download, "_LARGE", 5 * MIB)
+    old = content(60 * MIB, seed=1)
+    bucket.put("file", old)
+    with HarmfulProxy(bucket.server.port, lambda _: [Harm("cut", 50 * MIB, "down")]) as proxy:
+        through = bucket.endpoint(endpoint_url=f"http://127.0.0.1:{proxy.port}")
+        with connected(through) as connector, connector.reader().open("file") as download:
+            blocks = download.blocks()
+            got = bytearray().join(itertools.islice(blocks, 6))
+            bucket.put("file", content(MIB, seed=2))
+            with pytest.raises(Drifted):
+                got.extend(itertools.chain.from_iterable(map(bytes, blocks)))
+            assert old.startswith(got)
+
+
+def test_a_stream_that_is_too_slow_is_left_for_several(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_download, "_LARGE", 5 * MIB)
+    monkeypatch.setattr(stream, "_JUDGED_AFTER", MIB)
+    monkeypatch.setattr(stream, "_ENOUGH", 1 << 60)
+    made = content(24 * MIB)
+    bucket.put("file", made)
+    with connected(bucket.endpoint()) as connector:
+        assert read(connector.reader(), "file") == made
+        # The beginning, the stream, and what it left.
+        assert connector.requests["GetObject"] > 2
+
+
+class Lying(http.server.ThreadingHTTPServer):
+    """Has one object, whose ETag is no MD5, and tells a checksum of it as it is bid to."""
+
+    daemon_threads = True
+
+    def __init__(self, body: bytes, headers: dict[str, str]) -> None:
+        super().__init__(("127.0.0.1", 0), _Lie)
+        self.body = body
+        self.headers = headers
+
+    def __enter__(self) -> Lying:
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _Lie(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Lying)
+        if "list-type" in self.path:
+            self._answer(200, b"<ListBucketResult></ListBucketResult>", {})
+        elif asked := self.headers.get("Range"):
+            start, stop = (int(number) for number in asked.removeprefix("bytes=").split("-"))
+            part = self.server.body[start : stop + 1]
+            shown = f"bytes {start}-{start + len(part) - 1}/{len(self.server.body)}"
+            self._answer(206, part, {"Content-Range": shown})
+        else:
+            self._answer(200, self.server.body, self.server.headers)
+
+    def do_HEAD(self) -> None:
+        assert isinstance(self.server, Lying)
+        self._answer(200, self.server.body, self.server.headers)
+
+    def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        told = self.headers.get("x-amz-checksum-mode") == "ENABLED"
+        for name, value in headers.items() if told else ():
+            self.send_header(name, value)
+        if "Content-Range" in headers:
+            self.send_header("Content-Range", headers["Content-Range"])
+        self.send_header("ETag", '"0123-1"')
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def fetched(reader: Reader, path: str) -> bytes:
+    [found] = reader.fetch_many([path], 10_000)
+    assert isinstance(found, Fetched)
+    return found.data
+
+
+@pytest.mark.parametrize("size", [6 * MIB, 1_000_000, 1_000])
+@pytest.mark.parametrize(
+    ("algorithm", "kind", "caught"),
+    [
+        ("crc32", "FULL_OBJECT", True),
+        ("sha256", "FULL_OBJECT", True),
+        ("sha1", "FULL_OBJECT", True),
+        ("crc32", "COMPOSITE", False),
+        ("crc64nvme", "FULL_OBJECT", False),
+    ],
+)
+def test_a_body_that_is_not_that_of_the_checksum_is_refused(
+    algorithm: str, kind: str, caught: bool, size: int, require_s3: None
+) -> None:
+    """The length is right. What is no checksum of the whole, or cannot be computed here, refuses nothing."""
+    made = content(size)
+    digest = {
+        "crc32": zlib.crc32(made).to_bytes(4, "big"),
+        "crc64nvme": bytes(8),
+        "sha1": hashlib.sha1(made, usedforsecurity=False).digest(),
+        "sha256": hashlib.sha256(made).digest(),
+    }[algorithm]
+    headers = {f"x-amz-checksum-{algorithm}": base64.b64encode(digest).decode(), "x-amz-checksum-type": kind}
+    for wrong in (False, True):
+        with Lying(made[:-1] + bytes([made[-1] ^ wrong]), headers) as server:
+            endpoint = Endpoint(
+                "s3://bucket/",
+                "s3",
+                "/",
+                "bucket",
+                options={"endpoint_url": f"http://127.0.0.1:{server.server_port}"},
+                secrets={"access_key": lambda: "key", "secret_key": lambda: "secret"},
+            )
+            with connected(endpoint) as connector:
+                reader = connector.reader()
+                small = size < 10_000
+                with pytest.raises(VerifyFailed) if wrong and caught else nullcontext():
+                    found = fetched(reader, "file") if small else read(reader, "file")
+                    assert found == server.body
 
 
 class Busy(http.server.ThreadingHTTPServer):

@@ -210,6 +210,26 @@ def test_between_buckets_of_one_server_nothing_comes_here(
         assert opened.make_plan().totals.work == 0
 
 
+def test_an_object_whose_etag_listings_show_otherwise_has_not_drifted(bucket: Bucket, tmp_path: Path) -> None:
+    """Swift does that where what went up in parts was copied at once."""
+    upload = {"Bucket": bucket.name, "Key": "parts"}
+    upload["UploadId"] = bucket.client.create_multipart_upload(**upload)["UploadId"]
+    part = bucket.client.upload_part(**upload, PartNumber=1, Body=b"a part")
+    bucket.client.complete_multipart_upload(
+        **upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    )
+    source = {"Bucket": bucket.name, "Key": "parts"}
+    bucket.client.copy_object(Bucket=bucket.name, Key="x/copy", CopySource=source)
+    [listed] = bucket.client.list_objects_v2(Bucket=bucket.name, Prefix="x/")["Contents"]
+    assert listed["ETag"] != bucket.client.head_object(Bucket=bucket.name, Key="x/copy")["ETag"]
+    with session(bucket.endpoint("/x"), local(tmp_path / "target"), tmp_path / "state") as opened:
+        _, summary, bad = run(opened)
+        assert bad == []
+        assert summary.created == 1
+        assert opened.make_plan().totals.work == 0
+    assert (tmp_path / "target" / "copy").read_bytes() == b"a part"
+
+
 def test_a_second_run_asks_for_listings_alone(bucket: Bucket, tmp_path: Path) -> None:
     source = tmp_path / "source"
     make_tree(source, files=60, force=True)

@@ -19,7 +19,7 @@ Times: TypeAlias = Callable[[Entry, Entry], tuple[Entry, Entry]]
 
 # Files whose content or time is asked for at once, and paths that wait in order behind the first of them.
 CHECKSUM_WORKERS = 4
-TIME_WORKERS = 16
+TIME_WORKERS = 32
 LOOK_AHEAD = 256
 
 EXCLUDED = "excluded"

@@ -65,6 +65,8 @@ from tui_sync.transfer.trash import Backups, Trash
 _log = logging.getLogger(__name__)
 
 AUTO_WORKERS = 8
+# Where a server copies by itself, workers only wait for its answers.
+_AUTO_ON_SERVER = 32
 # Cancelled workers get this long to clean up behind them before their connections are cut.
 _GRACE_S = 1.2
 # So many items in a row lost to a dead connection, and the rest is not tried.
@@ -356,9 +358,14 @@ class Engine:
             self._verifier.prepare()
         plain = options.write is WriteMode.ATOMIC and transform(options.transform).identity
         # A pack comes through here; where the server can copy, nothing need.
-        together = plain and not (
-            isinstance(self._writer, CopiesOnServer) and self._writer.copies_from(self._source.reader())
+        on_server = (
+            plain
+            and isinstance(self._writer, CopiesOnServer)
+            and self._writer.copies_from(self._source.reader())
         )
+        if on_server and options.workers is None and self._crew.limit == AUTO_WORKERS:
+            self._crew.set_limit(_AUTO_ON_SERVER)
+        together = plain and not on_server
         # No larger than lets every worker have some.
         most = min(MOST_FILES, -(-totals.files // (2 * self._crew.limit))) if together else 1
         packs = packed(self._to_copy(), max(1, most))

@@ -26,7 +26,7 @@ from tui_sync.connectors.base import (
 )
 from tui_sync.connectors.s3 import listing
 from tui_sync.connectors.s3.client import Store, open_store
-from tui_sync.connectors.s3.download import S3Download, fetch_small, open_object
+from tui_sync.connectors.s3.download import S3Download, as_listed, fetch_small, open_object
 from tui_sync.connectors.s3.keys import MTIME, Parts, entry_of, modified_ns, mtime_of, mtime_text
 from tui_sync.connectors.s3.upload import S3Upload
 from tui_sync.errors import (
@@ -131,7 +131,7 @@ class S3Reader:
 
     def _file(self, path: str) -> Entry:
         answer = self.store.call("head_object", "examine", path, Key=self.store.place.key(path))
-        return entry_of(path, answer, int(answer["ContentLength"]))
+        return as_listed(self.store, entry_of(path, answer, int(answer["ContentLength"])))
 
     def _marker_time(self, path: str, first: str | None) -> int | None:
         key = self.store.place.folder(path)

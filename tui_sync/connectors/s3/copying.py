@@ -27,11 +27,14 @@ class Source(Protocol):
     @property
     def entry(self) -> Entry: ...
 
+    @property
+    def version(self) -> str: ...
 
-def in_parts(source: Entry) -> bool:
+
+def in_parts(source: Source) -> bool:
     """Whether a copy has to be made part by part. What went up in parts does too: copied whole, Swift shows
     another ETag in listings than to HEAD, and the copy would never count as the one that was made."""
-    return source.size > MOST_AT_ONCE or "-" in (source.etag or "")
+    return source.entry.size > MOST_AT_ONCE or "-" in source.version
 
 
 def headers_of(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,5 +81,5 @@ def _version(source: Source) -> dict[str, Any]:
     place = source.store.place
     return {
         "CopySource": {"Bucket": place.bucket, "Key": place.key(source.entry.path)},
-        "CopySourceIfMatch": f'"{source.entry.etag}"',
+        "CopySourceIfMatch": f'"{source.version}"',
     }

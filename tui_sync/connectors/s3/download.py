@@ -6,18 +6,19 @@ import base64
 import hashlib
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from botocore import exceptions as boto
-from urllib3.exceptions import HTTPError as BodyBroken
 
 from tui_sync.connectors.base import Buffer
 from tui_sync.connectors.s3 import faults
 from tui_sync.connectors.s3.client import Store
-from tui_sync.connectors.s3.keys import MIB, entry_of, md5_of
+from tui_sync.connectors.s3.keys import MIB, entry_of, md5_of, plain
+from tui_sync.connectors.s3.stream import BODY_ATTEMPTS, BROKEN, Stream
 from tui_sync.errors import Drifted, NotFound, StorageError, Vanished, VerifyFailed
 from tui_sync.model import Entry
 from tui_sync.names import printable
@@ -26,12 +27,13 @@ from tui_sync.names import printable
 # others share the connector's budget.
 CHUNK = 4 * MIB
 AHEAD = 6
-# Of an object from this size on, fewer and longer requests cost the server less.
+# Of what is at least so long, one answer is tried first: it costs the server and us the least.
 _LARGE = 64 * MIB
 _LARGE_CHUNK = 8 * MIB
 _BLOCK = MIB
-_BODY_ATTEMPTS = 4
 _SKIPPED = "InvalidRange"
+
+T = TypeVar("T")
 
 
 def open_object(store: Store, path: str) -> S3Download:
@@ -48,11 +50,11 @@ def fetch_small(store: Store, path: str, most: int) -> tuple[Entry, bytes]:
     """An object of up to ``most`` bytes, with one request and checked. Raises as ``S3Download.blocks`` does,
     StorageError for a larger one."""
     key = store.place.key(path)
-    answer, body = store.run("read", path, lambda: _fetch(store, key, None, None, most=most))
+    answer, body = store.run("read", path, lambda: _fetch(store, key, None, None, most=most, checksum=True))
     size = int(answer["ContentLength"])
     if size > most:
         raise StorageError(f"“{printable(path)}” holds more than {most} bytes")
-    with S3Download(store, path, answer, size, body) as download:
+    with S3Download(store, path, answer, size, body, checksum_told=True) as download:
         return download.entry, b"".join(download.blocks())
 
 
@@ -69,6 +71,25 @@ def _fetch_first(store: Store, key: str) -> tuple[dict[str, Any], int, bytes]:
     return answer, int(shown.rpartition("/")[2]) if shown else len(body), body
 
 
+def _get(
+    store: Store,
+    key: str,
+    start: int | None,
+    stop: int | None,
+    etag: str | None = None,
+    *,
+    checksum: bool = False,
+) -> dict[str, Any]:
+    parameters: dict[str, Any] = {"Key": key}
+    if start is not None and stop is not None:
+        parameters["Range"] = f"bytes={start}-{stop - 1}"
+    if etag is not None:
+        parameters["IfMatch"] = f'"{etag}"'
+    if checksum:
+        parameters["ChecksumMode"] = "ENABLED"
+    return store.send("get_object", **parameters)
+
+
 def _fetch(
     store: Store,
     key: str,
@@ -77,23 +98,19 @@ def _fetch(
     etag: str | None = None,
     *,
     most: int | None = None,
+    checksum: bool = False,
 ) -> tuple[dict[str, Any], bytes]:
     """One range, or all; asked for again where the connection breaks in the middle of it. Nothing is read of
     more than ``most`` bytes."""
-    parameters: dict[str, Any] = {"Key": key}
-    if start is not None and stop is not None:
-        parameters["Range"] = f"bytes={start}-{stop - 1}"
-    if etag is not None:
-        parameters["IfMatch"] = f'"{etag}"'
-    for attempt in range(1, _BODY_ATTEMPTS + 1):
-        answer = store.send("get_object", **parameters)
+    for attempt in range(1, BODY_ATTEMPTS + 1):
+        answer = _get(store, key, start, stop, etag, checksum=checksum)
         try:
             with answer["Body"] as stream:
                 if most is not None and int(answer["ContentLength"]) > most:
                     return answer, b""
                 return answer, stream.read()
-        except (boto.HTTPClientError, boto.IncompleteReadError, BodyBroken):
-            if attempt == _BODY_ATTEMPTS or store.calls.closed:
+        except BROKEN:
+            if attempt == BODY_ATTEMPTS or store.calls.closed:
                 raise
     raise AssertionError("unreachable")
 
@@ -104,14 +121,25 @@ class S3Download:
     one_version = True
 
     def __init__(
-        self, store: Store, path: str, answer: dict[str, Any], size: int, first: bytes | None
+        self,
+        store: Store,
+        path: str,
+        answer: dict[str, Any],
+        size: int,
+        first: bytes | None,
+        *,
+        checksum_told: bool = False,
     ) -> None:
+        """``checksum_told``: the answer has the checksum of the whole, if the server knows one."""
         self.store = store
         self.answer = answer
         self._path = path
         self._key = store.place.key(path)
-        self._entry = entry_of(path, answer, size)
+        self.version = plain(answer.get("ETag"))
+        """The ETag that requests for this object take as a condition."""
+        self._entry = as_listed(store, entry_of(path, answer, size))
         self._first = first
+        self._checksum_told = checksum_told
         self._closed = False
 
     @property
@@ -140,11 +168,38 @@ class S3Download:
             yield first if start == 0 and end >= len(first) else first[start:end]
             start = len(first)
         del first
+        if end - start >= _LARGE:
+            for piece in self._streamed(start, end):
+                start += len(piece)
+                yield piece
+                del piece
+        yield from self._ranges(start, end)
+
+    def _streamed(self, start: int, end: int) -> Iterator[bytes]:
+        """One answer, as far as it is fast enough."""
+        stream = Stream(
+            self.store,
+            lambda at, stop: _get(self.store, self._key, at, stop, self.version)["Body"],
+            start,
+            end,
+        )
+        pieces = stream.pieces()
+        try:
+            while (piece := self._told(lambda: next(pieces, None))) is not None:
+                self._need_open()
+                yield piece
+                del piece
+        finally:
+            stream.close()
+
+    def _ranges(self, start: int, end: int) -> Iterator[bytes]:
+        """Several answers at a time."""
+        large = end - start >= _LARGE
         ahead: deque[tuple[Future[bytes], int]] = deque()
         try:
             while start < end or ahead:
                 while start < end and len(ahead) < AHEAD:
-                    size = min(_LARGE_CHUNK if self._entry.size >= _LARGE else CHUNK, end - start)
+                    size = min(_LARGE_CHUNK if large else CHUNK, end - start)
                     if ahead and not self.store.downloading.try_take(size):
                         break
                     # The one that is waited for next is not counted, or nothing might ever be.
@@ -152,7 +207,7 @@ class S3Download:
                     start += size
                 future, taken = ahead.popleft()
                 try:
-                    chunk = self._result(future)
+                    chunk = self._told(future.result)
                 finally:
                     self.store.downloading.give(taken)
                 yield chunk
@@ -163,16 +218,20 @@ class S3Download:
                 self.store.downloading.give(taken)
 
     def _start(self, start: int, stop: int) -> Future[bytes]:
+        self._need_open()
+        return self.store.calls.start(lambda: _fetch(self.store, self._key, start, stop, self.version)[1])
+
+    def _need_open(self) -> None:
         if self._closed:
             raise StorageError(f"“{printable(self._path)}” was closed meanwhile")
-        return self.store.calls.start(lambda: _fetch(self.store, self._key, start, stop, self._entry.etag)[1])
 
-    def _result(self, future: Future[bytes]) -> bytes:
+    def _told(self, wait: Callable[[], T]) -> T:
+        """What a request for content brings, or what its error means for the object that was opened."""
         changed = False
         try:
             with self.store.telling("read", self._path):
                 try:
-                    return future.result()
+                    return wait()
                 except boto.ClientError as error:
                     changed = faults.refused(error) or faults.code_of(error) == _SKIPPED
                     raise
@@ -186,17 +245,17 @@ class S3Download:
     def _check(self) -> _Check | None:
         """What to check the whole content against: the ETag where it is an MD5, else the checksum that the
         server keeps for the whole object. None where it has neither."""
-        md5 = md5_of(self._entry.etag, self.answer)
+        md5 = md5_of(self.version, self.answer)
         if md5 is not None:
-            return _Md5(md5)
-        if self._entry.size <= CHUNK and self._first is not None:
-            return None
+            return _Hash("md5", bytes.fromhex(md5))
+        if self._checksum_told:
+            return _of_object(self.answer)
         answer = self.store.call("head_object", "examine", self._path, Key=self._key, ChecksumMode="ENABLED")
         return _of_object(answer)
 
     def restat(self) -> Entry:
         answer = self.store.call("head_object", "examine", self._path, Key=self._key)
-        return entry_of(self._path, answer, int(answer["ContentLength"]))
+        return as_listed(self.store, entry_of(self._path, answer, int(answer["ContentLength"])))
 
     def close(self) -> None:
         self._closed = True
@@ -217,24 +276,14 @@ class _Check(Protocol):
     def holds(self) -> bool: ...
 
 
-class _Md5:
-    def __init__(self, expected: str) -> None:
+class _Hash:
+    def __init__(self, name: str, expected: bytes) -> None:
         self._expected = expected
-        self._state = hashlib.md5(usedforsecurity=False)
+        self._state = hashlib.new(name, usedforsecurity=False)
         self.update = self._state.update
 
     def holds(self) -> bool:
-        return self._state.hexdigest() == self._expected
-
-
-class _Sha256:
-    def __init__(self, expected: str) -> None:
-        self._expected = expected
-        self._state = hashlib.sha256()
-        self.update = self._state.update
-
-    def holds(self) -> bool:
-        return base64.b64encode(self._state.digest()).decode() == self._expected
+        return self._state.digest() == self._expected
 
 
 class _Crc32:
@@ -255,10 +304,25 @@ def crc32_text(value: int) -> str:
 
 
 def _of_object(answer: dict[str, Any]) -> _Check | None:
-    """The first checksum of an answer that is one of the whole object: those of parts end in ``-COUNT``."""
-    for name, check in (("ChecksumCRC32", _Crc32), ("ChecksumSHA256", _Sha256)):
-        value = answer.get(name)
-        if value and "-" not in value and answer.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT":
-            made: _Check = check(value)
-            return made
+    """The first checksum of an answer that can be checked here and is one of the whole object: those made of
+    the checksums of parts have the type COMPOSITE and end in ``-COUNT``."""
+    if answer.get("ChecksumType", "FULL_OBJECT") != "FULL_OBJECT":
+        return None
+    for name in ("CRC32", "SHA256", "SHA1"):
+        value = str(answer.get(f"Checksum{name}") or "")
+        if value and "-" not in value:
+            return _Crc32(value) if name == "CRC32" else _Hash(name.lower(), base64.b64decode(value))
     return None
+
+
+def as_listed(store: Store, entry: Entry) -> Entry:
+    """An object with the ETag that listings show of it. Swift shows another one to HEAD and GET of what went
+    up in parts and was then copied at once; Amazon never does."""
+    if "-" not in (entry.etag or "") or not store.settings.endpoint_url:
+        return entry
+    key = store.place.key(entry.path)
+    answer = store.call("list_objects_v2", "examine", entry.path, Prefix=key, MaxKeys=1)
+    for found in answer.get("Contents") or ():
+        if found["Key"] == key and found["Size"] == entry.size:
+            return replace(entry, etag=plain(found.get("ETag")))
+    return entry

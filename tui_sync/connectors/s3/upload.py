@@ -140,7 +140,7 @@ class S3Upload:
             return False
         begun = self._upload_id
         self._upload_id = ""
-        if in_parts(download.entry):
+        if in_parts(download):
             # Anew, as an upload has its attributes from the start, and now they are the source's.
             self._begin(download)
         if begun:
