@@ -125,6 +125,7 @@ def test_a_path_is_no_url_and_a_password_anything(monkeypatch: pytest.MonkeyPatc
         ({"extra": {"role_arn": "arn:x", "assume_role_method": "begging"}}, "begging"),
         ({"extra": {"config_kwargs": "x"}}, "cannot be used"),
         ({"login": "k", "password": "s", "extra": {"endpoint_url": "http://u:p@h"}}, "holds a login"),
+        ({"login": "k", "password": "s", "extra": {"endpoint_url": "minio:9000"}}, "has to begin with http"),
     ],
 )
 def test_an_aws_connection_that_cannot_be_used_is_told_in_a_sentence(

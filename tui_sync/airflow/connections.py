@@ -103,6 +103,8 @@ def _of_hook(hook: Any, bucket: str, prefix: str, where: str) -> Endpoint:
     if endpoint_url:
         if "@" in endpoint_url:
             raise UsageError(f"{where}: endpoint_url holds a login: enter it as login and password instead")
+        if not str(endpoint_url).startswith(("http://", "https://")):
+            raise UsageError(f"{where}: endpoint_url has to begin with http:// or https://")
         options["endpoint_url"] = str(endpoint_url)
     if hook.region_name:
         options["region"] = str(hook.region_name)
