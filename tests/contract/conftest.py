@@ -23,10 +23,11 @@ from tui_sync.model import Kind
 class Place(Protocol):
     """A storage as the suite needs it: connections to it, and a way to it behind the connector's back.
 
-    ``many`` files do not fit into one answer of a listing.
+    ``many`` files do not fit into one answer of a listing; ``bulk`` ones are not handled all at once.
     """
 
     many: int
+    bulk: int
 
     def connect(self) -> Connector:
         """A new connection to the same tree."""
@@ -52,6 +53,7 @@ class DiskPlace:
     """A folder on this disk, however it is reached."""
 
     many = 1_500
+    bulk = 150
 
     def __init__(self, root: Path, connect: Callable[[], Connector]) -> None:
         self.root = root
@@ -82,6 +84,7 @@ class DiskPlace:
 
 class MemoryPlace:
     many = 1_500
+    bulk = 150
 
     def __init__(self) -> None:
         self.connector = MemoryConnector()
@@ -122,7 +125,8 @@ class S3Place:
 
     # So small that what the suite writes goes up in several parts.
     PART = 512 * 1024
-    many = 250
+    many = 110
+    bulk = 40
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket

@@ -229,7 +229,7 @@ def test_free_space_is_a_number_or_unknown(reader: Reader) -> None:
 
 
 def test_many_threads_at_once(place: Place, reader: Reader) -> None:
-    expected = {f"d{number}/f": content(40_000, seed=number + 1) for number in range(40)}
+    expected = {f"d{number}/f": content(40_000, seed=number + 1) for number in range(20)}
     for path, data in expected.items():
         place.put(path, data)
 
@@ -237,7 +237,7 @@ def test_many_threads_at_once(place: Place, reader: Reader) -> None:
         return path, read(reader, path), reader.stat(path).size, [c.name for c in reader.list_dir(path[:-2])]
 
     with ThreadPoolExecutor(16) as pool:
-        for path, data, size, listed in pool.map(everything, [*expected] * 3):
+        for path, data, size, listed in pool.map(everything, [*expected] * 2):
             assert data == expected[path]
             assert size == 40_000
             assert listed == ["f"]

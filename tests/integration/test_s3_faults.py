@@ -261,7 +261,7 @@ def test_killed_in_the_middle_of_a_large_upload_the_next_run_completes(
     bucket: Bucket, tmp_path: Path
 ) -> None:
     (tmp_path / "source").mkdir()
-    make_large(tmp_path / "source" / "large", size=64 * MIB)
+    make_large(tmp_path / "source" / "large", size=32 * MIB)
     profile = tmp_path / "pair.toml"
     profile.write_text(
         f'[source]\nurl = "{tmp_path}/source"\n'

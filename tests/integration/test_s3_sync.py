@@ -348,11 +348,12 @@ def test_what_was_checked_is_told_per_file(bucket: Bucket, tmp_path: Path) -> No
     source.mkdir()
     (source / "small").write_text("x")
     make_large(source / "large", size=17 * MIB)
-    for verify in (Verify.AUTO, Verify.CHECKSUM):
+    for verify in (Verify.AUTO, Verify.CHECKSUM, Verify.READBACK):
         with session(
             local(source), bucket.endpoint(f"/{verify}"), tmp_path / "state", verify=verify
         ) as opened:
             plan = opened.make_plan()
             engine = opened.start(plan)
             assert engine.wait(sessions.WAIT_S)
-            assert engine.summary.verified is Verify.CHECKSUM
+            reached = Verify.READBACK if verify is Verify.READBACK else Verify.CHECKSUM
+            assert engine.summary.verified is reached

@@ -87,7 +87,11 @@ def _get(
         parameters["IfMatch"] = f'"{etag}"'
     if checksum:
         parameters["ChecksumMode"] = "ENABLED"
-    return store.send("get_object", **parameters)
+    answer = store.send("get_object", **parameters)
+    if start and not str(answer.get("ContentRange", "")).startswith(f"bytes {start}-"):
+        answer["Body"].close()
+        raise StorageError(f"the server gave other bytes of “{printable(key)}” than it was asked for")
+    return answer
 
 
 def _fetch(
