@@ -153,7 +153,9 @@ class FollowingReader:
 
     def _entry(self, path: str) -> Entry:
         """What the path shows, under its own path; of a link that is not followed the link."""
-        entry = self._reader.stat(self._beside(path))
+        return self._shown(self._reader.stat(self._beside(path)))
+
+    def _shown(self, entry: Entry) -> Entry:
         if entry.kind is not Kind.SYMLINK:
             return entry
         try:
@@ -163,15 +165,21 @@ class FollowingReader:
 
     def _folder(self, path: str) -> str:
         """Where the folder that ``path`` shows really is. Raises NotFound."""
+        unknown = []
         with self._lock:
-            known = self._folders.get(path)
-        if known is not None:
-            return known
-        entry = self._entry(path)
-        if entry.kind is not Kind.DIRECTORY:
-            raise NotFound(f"“{names.printable(path)}” is no folder, or a link that is not followed")
-        self._keep(self._folders, path, entry.path)
-        return entry.path
+            while path not in self._folders:
+                unknown.append(path)
+                path = names.parent(path)
+            real = self._folders[path]
+        # From above, and not by recursion: there may be more folders than Python has frames.
+        for folder in reversed(unknown):
+            name = folder.rpartition("/")[2]
+            entry = self._shown(self._reader.stat(names.join(real, name)))
+            if entry.kind is not Kind.DIRECTORY:
+                raise NotFound(f"“{names.printable(folder)}” is no folder, or a link that is not followed")
+            real = entry.path
+            self._keep(self._folders, folder, real)
+        return real
 
     def _keep(self, memory: dict[str, str], path: str, real: str) -> None:
         with self._lock:
