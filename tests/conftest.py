@@ -12,6 +12,12 @@ from tests.support.sshd import Sshd, sshd_missing
 from tui_sync.demo.s3_server import S3Server, s3_missing
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """More than there are cores: half of the time tests wait for servers and processes."""
+    return 2 * (os.cpu_count() or 1)
+
+
 @pytest.fixture(scope="session")
 def require_sshd() -> None:
     """Skip where no sshd is installed, or fail where TUI_SYNC_REQUIRE_SSHD=1 says there has to be one."""
