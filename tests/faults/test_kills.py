@@ -22,7 +22,7 @@ from tui_sync.connectors.sftp.window import MOST as WINDOW
 from tui_sync.transfer.partials import NOTE_EVERY
 
 MIB = 1 << 20
-KILLS = int(os.environ.get("TUI_SYNC_SOAK", "20")) // 2
+KILLS = int(os.environ.get("TUI_SYNC_SOAK", "8")) // 2
 SEED = int(os.environ.get("TUI_SYNC_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
 LARGE = 32 * MIB
 # What a kill costs of a large file: its window, and what the ledger was not told of since its last note.

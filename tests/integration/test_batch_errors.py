@@ -331,7 +331,8 @@ def test_names_are_utf8_whatever_the_locale(tmp_path: Path, require_sshd: None, 
             f'[source]\nurl = "{tmp_path}/s\u00f6urce"\n[target]\nurl = "{server.url(tmp_path / "target")}"\n'
             f'identity_file = "{server.identity_file}"\nknown_hosts = "{server.known_hosts}"\n'
         )
-        for locale in ("C", latin_1(tmp_path)):
+        # Which of the variables says it is told by one locale as well as by two.
+        for locale in ("C", latin_1(tmp_path)) if name == "LC_ALL" else ("C",):
             more = {"LANG": "", "LC_ALL": "", "LOCPATH": str(tmp_path / "locales")}
             settings = {**more, name: locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
             check(tui_sync("--batch", profile, home=tmp_path, **settings), 0)
