@@ -13,6 +13,7 @@ from tests.support.fake_session import FakeSession, Sessions
 from tests.tui.conftest import MIRROR, MakeApp, path_of, ready, said, shown, until
 from tui_sync.errors import ConnectError, LedgerError
 from tui_sync.model import Action, ChangeKind
+from tui_sync.planning.preview import Preview
 from tui_sync.tui.rows import Order, Rows
 from tui_sync.tui.screens.compare import CompareScreen
 from tui_sync.tui.screens.profiles import ProfilesScreen
@@ -393,13 +394,15 @@ async def test_doing_otherwise_deletes_what_copy_mode_keeps_and_copies_what_is_e
 async def test_deletes_by_hand_count_against_the_limit(make_app: MakeApp) -> None:
     gone = [(Action.SKIP, ChangeKind.EXTRA, "only on target", None, fake.file(f"f{n}", 1)) for n in range(4)]
     app = make_app(fake.profile(), Sessions(items=fake.items(gone), target_files=6))
-    async with app.run_test() as pilot:
+    async with app.run_test(size=(66, 24)) as pilot:
         screen = await ready(pilot)
         for _ in range(4):
             await pilot.press("a", "j")
         assert screen.work is not None
         assert screen.work.plan is not None
         assert [guard.code for guard in screen.work.plan.refused] == ["max-delete"]
+        await until(pilot, lambda: "! refused" in shown(app))
+        assert "…" not in next(line for line in shown(app).splitlines() if "! refused" in line)
         await pilot.press("a")
         assert not screen.work.plan.refused
 
@@ -425,3 +428,20 @@ async def test_a_new_plan_is_sorted_away_from_the_screen(
         await until(pilot, lambda: sessions.last.scans == 2 and screen.state == "ready")
         assert screen.trees.rows.order is Order.SIZE
         assert set(sorted_by) == {"tui-sync-plan"}
+
+
+async def test_one_row_and_few_bytes_are_told_as_such(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "tui_sync.planning.preview.text_diff", lambda *_: Preview(note="binary file, not shown")
+    )
+    app = make_app(fake.profile(), Sessions(items=fake.items([fake.changed("one", 2, 1)])))
+    async with app.run_test() as pilot:
+        await ready(pilot)
+        await pilot.press("slash", *"one", "enter")
+        await until(pilot, lambda: "1 row " in shown(app).replace("\n", " "))
+        await pilot.press("enter")
+        await until(pilot, lambda: "binary file" in shown(app))
+        assert "2 B" in shown(app)
+        assert "bytes)" not in shown(app)

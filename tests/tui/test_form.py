@@ -107,3 +107,19 @@ async def test_a_place_of_another_program_begins_a_profile(
         await until(pilot, lambda: isinstance(app.screen, ProfileForm))
         assert app.screen.query_one("#target-url", Input).value == "sftp://me@files.example.org/~/"
         assert app.screen.query_one("#target-identity_file", Input).value == "~/.ssh/k"
+
+
+async def test_why_a_program_tells_nothing_is_shown_whole(
+    make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / ("a" * 60) / "rclone.conf"
+    config.parent.mkdir()
+    config.write_text("no section\n")
+    monkeypatch.setenv("RCLONE_CONFIG", str(config))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    app = make_app(None, Sessions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("i")
+        await until(pilot, lambda: isinstance(app.screen, ImportScreen) and "rclone: " in shown(app))
+        assert "an encrypted rclone.conf" in " ".join(shown(app).replace("│", " ").split())
+        assert "…" not in shown(app)

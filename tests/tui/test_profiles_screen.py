@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -150,3 +151,58 @@ async def test_with_a_profile_it_opens_on_its_trees(make_app: MakeApp) -> None:
     async with app.run_test() as pilot:
         assert isinstance(app.screen, CompareScreen)
         await ready(pilot)
+
+
+async def test_a_folder_that_cannot_be_read_is_no_empty_one(make_app: MakeApp, tmp_path: Path) -> None:
+    (tmp_path / "profiles").write_text("a file in its place")
+    app = make_app(None, Sessions(), profiles_folder=tmp_path / "profiles")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: "Could not read the profiles" in shown(app))
+        assert "Not a directory" in shown(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: "The profiles could not be read" in said(app))
+
+
+async def test_what_is_no_toml_goes_to_an_editor(make_app: MakeApp, tmp_path: Path) -> None:
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles/broken.toml").write_text("[source\nurl = [red]\n")
+    app = make_app(None, Sessions(), profiles_folder=tmp_path / "profiles")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: "cannot be used" in shown(app))
+        await pilot.press("e")
+        await until(pilot, lambda: "tui-sync profiles edit opens it" in said(app))
+        assert "not valid TOML" in said(app)
+        assert isinstance(app.screen, ProfilesScreen)
+
+
+async def test_the_history_of_a_damaged_ledger_is_not_called_empty(
+    make_app: MakeApp, folder: Path, tmp_path: Path
+) -> None:
+    for path in (tmp_path / "state/ledgers").glob("*.sqlite"):
+        path.write_bytes(b"this is no database, and was never one" * 100)
+    app = make_app(None, Sessions(), profiles_folder=folder)
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: "ledger cannot be read" in shown(app))
+        await pilot.press("end", "h")
+        await until(pilot, lambda: "Could not read the history" in shown(app))
+        await pilot.press("x")
+        await until(pilot, lambda: "The history could not be read." in said(app))
+
+
+async def test_profiles_that_are_not_listed_yet_are_not_called_missing(
+    make_app: MakeApp, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    available = profiles.available
+
+    def slow(folder: Path) -> list[profiles.Available]:
+        go_on.wait()
+        return available(folder)
+
+    monkeypatch.setattr(profiles, "available", slow)
+    app = make_app(None, Sessions(), profiles_folder=folder)
+    async with app.run_test() as pilot:
+        await pilot.press("e")
+        await until(pilot, lambda: "The profiles are still being read" in said(app))
+        go_on.set()
+        await until(pilot, lambda: app.screen.query_one(ProfileList).row_count() == 3)

@@ -501,7 +501,10 @@ def test_available_tells_the_bad_ones_with_their_error(tmp_path: Path) -> None:
     assert [one.profile is not None for one in found] == [False, False, False, True]
     assert all(one.error and str(one.path) in one.error for one in found[:3])
     assert (found[3].error, found[3].path) == (None, tmp_path / "good.toml")
+    assert "a link to a file that is not there" in str(found[1].error)
     assert available(tmp_path / "none") == []
+    with pytest.raises(ProfileError, match=r"the profiles folder .* cannot be read \(Not a directory\)"):
+        available(tmp_path / "bad.toml")
 
 
 def test_options_can_be_overridden(tmp_path: Path) -> None:

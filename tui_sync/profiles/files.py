@@ -64,6 +64,15 @@ def parse(text: str, path: Path) -> Profile:
     )
 
 
+def text_of(path: Path) -> str:
+    """A profile's text for changing single keys in it: UTF-8 and valid TOML, whatever it says. Raises
+    ProfileError."""
+    file = printable(str(path))
+    text = _read(path, file)
+    _parse(text, file)
+    return text
+
+
 def find(name_or_path: str, folder: Path | None = None) -> Profile:
     """The profile of this name in the profiles folder, or at this path: with a ``/``, or ending in ``.toml``.
 
@@ -94,8 +103,18 @@ def find(name_or_path: str, folder: Path | None = None) -> Profile:
 
 
 def available(folder: Path | None = None) -> list[Available]:
-    """All profiles of the folder by name, also those that cannot be read; empty where there is no folder."""
-    return [_try(path) for path in _files(_folder(folder))]
+    """All profiles of the folder by name, also those that cannot be read; empty where there is no folder.
+
+    Raises ProfileError where the folder itself cannot be read.
+    """
+    where = _folder(folder)
+    try:
+        return [_try(path) for path in _listed(where)]
+    except OSError as error:
+        raise ProfileError(
+            f"the profiles folder {printable(str(where))} cannot be read ({error.strerror}): "
+            "check its permissions"
+        ) from None
 
 
 def quick(source: str, target: str) -> Profile:
@@ -145,6 +164,10 @@ def _read(path: Path, file: str) -> str:
                 raise ProfileError(f"{file}: no regular file: name a {SUFFIX} file")
             data = stream.read(_LARGEST + 1)
     except FileNotFoundError:
+        if path.is_symlink():
+            raise ProfileError(
+                f"{file}: a link to a file that is not there: put that file back, or remove the link"
+            ) from None
         raise ProfileError(f"{file}: no such profile{_others(path.stem, path.parent)}") from None
     except IsADirectoryError:
         raise ProfileError(f"{file}: a folder: name a {SUFFIX} file in it") from None
@@ -192,11 +215,19 @@ def _folder(named: Path | None) -> Path:
     return folder() if named is None else named
 
 
-def _files(where: Path) -> list[Path]:
+def _listed(where: Path) -> list[Path]:
+    """The files of profiles by name. Raises OSError, but not where there is no folder."""
     try:
         return sorted(
             path for path in where.iterdir() if path.suffix == SUFFIX and not path.name.startswith(".")
         )
+    except FileNotFoundError:
+        return []
+
+
+def _files(where: Path) -> list[Path]:
+    try:
+        return _listed(where)
     except OSError:
         return []
 

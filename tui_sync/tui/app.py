@@ -175,9 +175,11 @@ class TuiSyncApp(App[int]):
         from tui_sync.tui.screens.form import Draft, ProfileForm
 
         try:
-            content = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ProfileError(f"{printable(str(path))} cannot be read: {printable(str(error))}") from None
+            content = profiles.text_of(path)
+        except ProfileError as error:
+            readable = path.is_file() and os.access(path, os.R_OK)
+            aid = ". tui-sync profiles edit opens it in your editor" if readable else ""
+            raise ProfileError(f"{error}{aid}") from None
         form = ProfileForm(self.profiles_folder or profiles.folder(), Draft(content, path))
         self.push_screen(form, lambda _: then())
 

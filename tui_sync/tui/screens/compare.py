@@ -15,7 +15,7 @@ from textual.widgets import Input, Static
 from tui_sync.errors import TuiSyncError
 from tui_sync.model import Plan, Totals
 from tui_sync.names import printable
-from tui_sync.tui import actions
+from tui_sync.tui import actions, text
 from tui_sync.tui.bridge import run_in_thread
 from tui_sync.tui.reasons import why_not_include, why_not_override
 from tui_sync.tui.remedies import first_aid
@@ -251,7 +251,7 @@ class CompareScreen(TreesScreen):
         rows = self.trees.rows
         found = len(rows.visible)
         self.query_one("#filter-count", Static).update(
-            ("no row" if not found else f"{found:,} rows") if rows.filter else ""
+            (text.count(found, "row") if found else "no row") if rows.filter else ""
         )
 
     def show_details(self) -> None:

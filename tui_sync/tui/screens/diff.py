@@ -42,6 +42,11 @@ def why_no_differences(item: Item | None) -> str:
     return ""
 
 
+def _size(size: int) -> str:
+    exact = "" if size < 1000 else f" ({size:,} bytes)"
+    return f"{text.size(size)}{exact}"
+
+
 class DiffScreen(ViewScreen):
     """Reads both sides on a thread, bounded in size."""
 
@@ -123,7 +128,7 @@ class DiffScreen(ViewScreen):
         item = self._item
         lines: list[Pieces] = [[]]
         rows: tuple[tuple[str, Callable[[Entry], str]], ...] = (
-            ("Size", lambda entry: f"{text.size(entry.size)} ({entry.size:,} bytes)"),
+            ("Size", lambda entry: _size(entry.size)),
             ("Changed", lambda entry: text.stamp(entry.mtime_ns, seconds=True)),
             ("Rights", lambda entry: text.permissions(entry.mode)),
             ("Etag", lambda entry: printable(entry.etag or "–")),

@@ -71,6 +71,7 @@ class HistoryScreen(FlowScreen):
         super().__init__()
         self.profile = profile
         self._ledger: Ledger | None = None
+        self._trouble = ""
 
     def body(self) -> ComposeResult:
         yield RunList()
@@ -99,6 +100,7 @@ class HistoryScreen(FlowScreen):
             self._say_instead("No run yet", "The first run of this pair will be listed here.")
 
     def _failed(self, sentence: str) -> None:
+        self._trouble = sentence
         self._say_instead("Could not read the history", sentence)
 
     def _say_instead(self, title: str, sentence: str) -> None:
@@ -112,7 +114,7 @@ class HistoryScreen(FlowScreen):
             return ""
         records = self.query_one(RunList).records
         if not records:
-            return "There is no run yet."
+            return "The history could not be read." if self._trouble else "There is no run yet."
         return ""
 
     def do_open(self) -> None:

@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 
 from tui_sync.errors import TuiSyncError
 from tui_sync.names import printable
-from tui_sync.tui import actions
+from tui_sync.tui import actions, text
 from tui_sync.tui.bridge import run_in_thread
 from tui_sync.tui.messages import Finished
 from tui_sync.tui.screens.ask import words
@@ -72,8 +72,12 @@ class ImportScreen(ModalScreen["tuple[str, Found] | None"]):
                     ("sheet--muted", note),
                 ]
             )
-        lines += [[("sheet--muted", f" {problem}")] for problem in problems]
-        self.query_one(Sheet).show(lines or [[("sheet--muted", " None of them knows any.")]])
+        sheet = self.query_one(Sheet)
+        width = sheet.scrollable_content_region.width - 1
+        lines += [
+            [("sheet--muted", f" {line}")] for problem in problems for line in text.wrap(problem, width)
+        ]
+        sheet.show(lines or [[("sheet--muted", " None of them knows any.")]])
 
     def on_line_list_chosen(self, event: LineList.Chosen) -> None:
         self._take("source")

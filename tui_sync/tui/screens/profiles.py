@@ -153,9 +153,17 @@ class Welcome(Painted):
     COMPONENT_CLASSES: ClassVar[set[str]] = {"panel--title", "panel--words", "panel--number", "panel--key"}
 
     folder = ""
+    trouble = ""
 
     def paint(self, width: int, height: int) -> list[Line]:
+        """``trouble``, a printable sentence, stands instead of what to do first."""
         inner = min(width - 4, 72)
+        if self.trouble:
+            bad: list[Line] = [
+                [Segment(line, self.ink("panel--words"))] for line in text.wrap(self.trouble, inner)
+            ]
+            heading: Line = [Segment("! Could not read the profiles", self.ink("panel--title"))]
+            return centred([heading, [], *bad], width, height, self)
         title, words, code = self.ink("panel--title"), self.ink("panel--words"), self.ink("panel--number")
         key = self.ink("panel--key")
         lines: list[Line] = [
@@ -190,6 +198,7 @@ class ProfilesScreen(FlowScreen):
         super().__init__()
         self._reached: dict[str, tuple[bool, str]] = {}
         self._doors: dict[str, str] = {}
+        self._known = False
 
     def body(self) -> ComposeResult:
         yield ProfileList()
@@ -230,10 +239,11 @@ class ProfilesScreen(FlowScreen):
 
     def _show(self, read: tuple[Path, list[Card]]) -> None:
         folder, cards = read
+        self._known = True
         profiles, welcome = self.query_one(ProfileList), self.query_one(Welcome)
         profiles.display, welcome.display = bool(cards), not cards
         profiles.show(self._with_reached(cards))
-        welcome.folder = str(folder)
+        welcome.folder, welcome.trouble = str(folder), ""
         welcome.refresh()
         if cards and self.is_active:
             profiles.focus()
@@ -256,22 +266,31 @@ class ProfilesScreen(FlowScreen):
         knock_at_all(new, self.ours.knock or knock, told)
 
     def _failed(self, sentence: str) -> None:
-        self.say(sentence, warning=True)
+        profiles, welcome = self.query_one(ProfileList), self.query_one(Welcome)
+        profiles.show(())
+        profiles.display, welcome.display = False, True
+        welcome.trouble = sentence
+        welcome.refresh()
 
     def why_not(self, name: str) -> str:
         if name in ("open", "history"):
             card = self.query_one(ProfileList).card
             if card is None:
-                return "There is no profile yet: press c to compare two places without one."
+                return f"{self._why_none()}: press c to compare two places without one."
             if card.found.profile is None:
                 return f"This profile cannot be used: {printable(card.found.error or '')}"
         if name in ("edit", "test"):
             card = self.query_one(ProfileList).card
             if card is None:
-                return "There is no profile yet: press n to make one."
+                return f"{self._why_none()}: press n to make one."
             if name == "test" and card.found.profile is None:
                 return f"This profile cannot be used: {printable(card.found.error or '')}"
         return ""
+
+    def _why_none(self) -> str:
+        if self.query_one(Welcome).trouble:
+            return "The profiles could not be read"
+        return "There is no profile yet" if self._known else "The profiles are still being read"
 
     def do_open(self) -> None:
         card = self.query_one(ProfileList).card

@@ -62,6 +62,8 @@ class TotalsBar(Painted):
             used = sum(cell_len(segment.text) for segment in line)
             if used + cell_len(note) <= width:
                 break
+        if used + cell_len(note) >= width:
+            note = note.partition(":")[0]
         if note and used + 8 <= width:
             shown = text.shorten(note, width - used - 1)
             line.append(Segment(text.fit(shown, width - used - 1, "right"), self.ink("totals--note")))
