@@ -175,7 +175,7 @@ def test_a_login_that_runs_no_shell_is_done_without(
 
 @pytest.mark.parametrize("login_shell", LOGIN_SHELLS)
 def test_any_login_shell_will_do(shells: Sshd, root: Path, login_shell: str) -> None:
-    force(shells, f'echo "Welcome!"; exec {login_shell} -c "$SSH_ORIGINAL_COMMAND"')
+    force(shells, f'echo "Welcome!"; printf "To all: "; exec {login_shell} -c "$SSH_ORIGINAL_COMMAND"')
     put(root, "a'b\n100%", b"content")
     connector = connect(shells, root)
     try:

@@ -189,6 +189,7 @@ def test_drift_is_skipped_and_reported(ledger: Ledger) -> None:
         "appeared": Status.DRIFTED,
         "old": Status.HELD,
     }
+    assert engine.summary.exit_code == 24
     assert {name: target.tree().get(name) for name in before} == before
     assert "gone-target" not in target.tree()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tui_sync.connectors.base import Reader, Writer
-from tui_sync.errors import ConnectionLost, NotFound, TimedOut, Vanished
+from tui_sync.errors import ConnectionLost, Drifted, NotFound, StorageError, TimedOut, Vanished
 from tui_sync.model import DeleteTo, Item, Kind
 from tui_sync.transfer import preconditions
 from tui_sync.transfer.trash import Trash
@@ -57,12 +57,23 @@ class Deleter:
     def _remove(self, item: Item) -> None:
         directory = item.entry_kind is Kind.DIRECTORY
         if directory:
-            self._writer.remove_dir(item.path)
+            self._remove_folder(item.path)
             self._keep_folder(item)
         elif self._to is DeleteTo.TRASH:
             self._writer.rename(item.path, self._trash.make_room(item.path))
         else:
             self._writer.remove_file(item.path)
+
+    def _remove_folder(self, path: str) -> None:
+        try:
+            self._writer.remove_dir(path)
+        except (ConnectionLost, TimedOut, NotFound):
+            raise
+        except StorageError:
+            # Servers tell this from other troubles by a text at best.
+            if self._target.list_dir(path):
+                raise Drifted("there is something in it that the plan did not know of") from None
+            raise
 
     def _goes_by_itself(self, item: Item) -> bool:
         """A folder that is gone with its last file, where storage knows folders by their files alone."""

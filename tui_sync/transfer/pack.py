@@ -20,6 +20,7 @@ from tui_sync.errors import (
     Drifted,
     NotFound,
     NotSupported,
+    PermissionDenied,
     TimedOut,
     TuiSyncError,
 )
@@ -239,7 +240,8 @@ class Packer:
             )
             if isinstance(entry, Entry):
                 file.result = replace(copied, entry=entry)
-            elif isinstance(entry, ConnectionLost | TimedOut):
+            elif isinstance(entry, ConnectionLost | TimedOut | PermissionDenied):
+                # Denied may be no more than the look at what has been published.
                 file.result = Earlier(unanswered=copied)
             elif isinstance(entry, AlreadyExists):
                 file.result = Drifted("something has appeared on the target since the plan was made")

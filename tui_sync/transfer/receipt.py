@@ -27,6 +27,8 @@ class Receipt:
         self._ended: Counter[Status] = Counter()
         self._skipped = 0
         self._bytes = 0
+        # Whether there is more behind what is held back than this receipt knows of.
+        self._before = uncopied is not None or bool(unmade)
         self._uncopied = uncopied
         self._kept: set[str] = set()
         self._unmade = set(unmade)
@@ -106,7 +108,10 @@ class Receipt:
                 return summary.with_status("error", fatal.exit_code)
             if stopped and settled < plan.totals.work:
                 return summary.with_status("interrupted", 130)
-            if failed or ended[Status.HELD] or self._skipped or plan.totals.conflicts:
+            # What is held back only because something drifted is no failure of its own.
+            drifted = ended[Status.DRIFTED] + ended[Status.VANISHED]
+            held = ended[Status.HELD] and (self._before or not drifted)
+            if failed or held or self._skipped or plan.totals.conflicts:
                 return summary.with_status("partial", 23)
             if skipped:
                 return summary.with_status("drifted", 24)

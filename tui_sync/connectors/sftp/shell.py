@@ -54,7 +54,7 @@ s=; o="openssl dgst -sha256 -r"; for t in sha256sum "shasum -a 256" "sha256 -r" 
 if h "$t"; then s=$t; break; fi; done; test -n "$s" || exit;
 if h "$o"; then l=$o; else l=$s; fi;
 if stat -c %s /; then a=-c; f="%s %Y %f"; else a=-f; f="%z %m %Xp"; fi >/dev/null;
-printf / | xargs -0 stat $a "$f" >/dev/null || exit; echo NONCE ready;
+printf / | xargs -0 stat $a "$f" >/dev/null || exit; echo; echo NONCE ready;
 n() { printf "$p%b\000" $r; }; while read -r w p r; do case $w in s) t=$s;; *) t=$l;; esac;
 n | xargs -0 stat $a "$f"; echo NONCE $?; n | xargs -0 $t; echo NONCE $?; done""".replace("\n", " ")
 
