@@ -156,3 +156,21 @@ def test_every_kind_of_trouble_has_a_way_out() -> None:
     assert "fewer workers" in remedy(Outcome(item, Status.FAILED, error_kind=TimedOut.kind))
     assert "compare again" in remedy(Outcome(item, Status.DRIFTED, error="x"))
     assert remedy(Outcome(item, Status.FAILED, error="permission denied")) == ""
+
+
+async def test_idle_lines_push_no_file_out_of_sight(make_app: MakeApp) -> None:
+    sessions = Sessions()
+    app = make_app(MIRROR, sessions)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await in_transfer(pilot)
+        lanes = screen.query_one(Lanes)
+        engine = engine_of(sessions)
+        busy = fake.busy_snapshot(engine)
+        files = tuple(replace(busy.active[0], path=f"many{n:02}") for n in range(30))
+        engine.now = replace(busy, active=files)
+        await until(pilot, lambda: lanes.row_count() == 30)
+        lanes.cursor = 29
+        engine.now = replace(busy, active=(files[5], files[29]))
+        await until(pilot, lambda: "many05" in shown(app) and "many29" in shown(app))
+        assert lanes.file is not None
+        assert lanes.file.path == "many29"

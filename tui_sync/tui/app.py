@@ -364,8 +364,8 @@ class TuiSyncApp(App[int]):
         dialog = ConfirmDialog(
             "A run is under way",
             (
-                "Leaving cancels it: files in flight are dropped, nothing half-written stays,",
-                "and what has been copied is not copied again next time.",
+                "Leaving cancels it: files in flight are dropped, and nothing half-written stays.",
+                "What has been copied is not copied again next time.",
             ),
             yes="Cancel it and leave",
             no="Stay",

@@ -154,8 +154,8 @@ class SpeedPlot(Painted):
 
 
 class Lanes(LineList):
-    """One line per file in flight. A file keeps its line for as long as it is in flight; the cursor is on the
-    one that ``file`` tells."""
+    """One line per file in flight. A file keeps its line for as long as it is in flight and there is room;
+    the cursor is on the one that ``file`` tells."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "meter--words",
@@ -189,8 +189,16 @@ class Lanes(LineList):
                 lanes.append(file)
         while lanes and lanes[-1] is None:
             lanes.pop()
+        chosen = self._lanes[self.cursor] if self.cursor < len(self._lanes) else None
+        cursor = self.cursor
+        if len(lanes) > max(1, self.size.height) and None in lanes:
+            # An idle line may not push a file out of sight.
+            lanes = [lane for lane in lanes if lane is not None]
+            paths = [lane.path for lane in lanes if lane is not None]
+            if chosen is not None and chosen.path in paths:
+                cursor = paths.index(chosen.path)
         self._lanes, self._still = lanes, still
-        self.reload()
+        self.reload(cursor)
 
     def row_count(self) -> int:
         return max(1, len(self._lanes))
