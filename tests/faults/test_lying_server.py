@@ -55,7 +55,8 @@ def requests_of_a_run(pair: Pair, side: str) -> list[Asked]:
     server = getattr(pair, side)
     assert pair.sync(SERIAL).code == 0
     assert tree(pair.theirs) == tree(pair.ours)
-    return list(server.asked)
+    # Whether two ask at one moment, so that a further session begins, is a matter of time.
+    return [asked for asked in server.asked if asked.name != wire.LIMITS or asked.time == 0]
 
 
 def fail(_request: wire.Request, _honest: Honest) -> wire.Response | None:

@@ -101,14 +101,14 @@ def test_a_saved_plan_can_be_looked_at(home: Home) -> None:
     assert home.files() == before
 
 
-@pytest.mark.parametrize(("mode", "exit_code"), [("copy", 24), ("mirror", 23)])
-def test_what_drifted_since_it_was_saved_is_left_alone(home: Home, mode: str, exit_code: int) -> None:
+@pytest.mark.parametrize("mode", ["copy", "mirror"])
+def test_what_drifted_since_it_was_saved_is_left_alone(home: Home, mode: str) -> None:
     home.run("--mode", mode, "--save-plan", home.plan)
     home.put(home.source / "new", "another by now", OLD + 50)
     home.put(home.target / "changed", "edited on the target", OLD + 60)
     (home.source / "deep/er/new").unlink()
     code, records, err = home.run("--apply", home.plan)
-    assert code == exit_code, err
+    assert code == 24, err
     statuses = {record["path"]: record["status"] for record in records if record["event"] == "item"}
     assert (statuses["new"], statuses["changed"]) == ("drifted", "drifted")
     assert statuses["deep/er/new"] == "vanished"
