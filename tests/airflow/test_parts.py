@@ -211,7 +211,7 @@ def test_a_folder_that_could_not_be_made_is_told_once_and_holds_its_files(profil
     assert carry_out(pair, run, "folders")["exit_code"] == 24
     assert carry_out(pair, run, shard)["exit_code"] == 23
     carry_out(pair, run, "deletes")
-    with pytest.raises(AirflowFailException, match="partial: 1 created, 0 updated, 0 deleted, 2 skipped"):
+    with pytest.raises(AirflowFailException, match="drifted: 1 created, 0 updated, 0 deleted, 2 skipped"):
         make_report(run, drift_fails=True)
     assert (folder / "target" / "d").read_text() == "a file"
 
