@@ -150,7 +150,7 @@ def test_leftovers_in_a_folder_to_be_deleted_stop_no_mirror(pair: Pair, to: Dele
     left = {
         "gone/.tui-sync-01234567-0123456789abcdef0123.part": b"of another machine",
         "gone/empty/.tui-sync-aside-0123456789abcdef": b"put aside",
-        "gone/root/.tui-sync-trash/01234567-1/precious": b"in another root's trash",
+        "gone/nested/.tui-sync-trash/01234567-1/precious": b"in another root's trash",
     }
     for path, data in left.items():
         put(pair.theirs / path, data)

@@ -130,6 +130,7 @@ def _follow(engine: Engine, keeper: _Keeper, attempt: _Attempt, stopped: threadi
                 _tell(engine)
             keeper.save_in_time()
     except BaseException:
+        # Also where the task is killed politely: what was done is kept for the next attempt.
         engine.cancel()
         engine.wait(5)
         # A newer attempt has its own copy to keep.

@@ -123,6 +123,7 @@ class Metrics:
             os.chmod(temporary, 0o644)
             os.replace(temporary, file)
         except BaseException:
+            # An interrupt must leave no file for the collector to find, either.
             with suppress(OSError):
                 os.unlink(temporary)
             raise

@@ -92,6 +92,7 @@ class OneByOneWriter(ABC):
                 upload.write(0, parcel.data)
             entry = upload.finish()
         except BaseException:
+            # Nobody else knows of it yet: whoever cancels could not discard it.
             upload.abort()
             raise
         with self._staged_lock:

@@ -248,6 +248,7 @@ def keep_as(name: str, fd: int, copy: str, copy_fd: int, check: Callable[[], Non
             _copy(source, target, check)
             move(stage, copy_fd, copy, copy_fd)
         except BaseException:
+            # A cancel, too, must leave nothing half written.
             os.unlink(stage, dir_fd=copy_fd)
             raise
         finally:

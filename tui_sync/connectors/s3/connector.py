@@ -24,6 +24,7 @@ from tui_sync.connectors.base import (
     Range,
     Reader,
 )
+from tui_sync.connectors.one_by_one import OneByOneWriter
 from tui_sync.connectors.s3 import listing
 from tui_sync.connectors.s3.client import Store, open_store
 from tui_sync.connectors.s3.download import S3Download, as_listed, fetch_small, open_object
@@ -65,6 +66,7 @@ def connect(endpoint: Endpoint, prompts: Prompts) -> S3Connector:
     try:
         store.call("list_objects_v2", "open", "", Prefix=store.place.prefix, MaxKeys=1)
     except BaseException:
+        # Its threads would outlive an interrupt.
         store.close()
         raise
     return S3Connector(store)
@@ -176,13 +178,13 @@ class WalkReader(S3Reader):
         return self._ahead.list_dir(path)
 
 
-class S3Writer:
+class S3Writer(OneByOneWriter):
     """Writer of a bucket."""
 
     def __init__(self, store: Store) -> None:
+        super().__init__()
         self._store = store
         self._reader = S3Reader(store)
-        self._staged: dict[str, S3Upload] = {}
         # Directories that this writer made: known without asking to have a marker.
         self._made: set[str] = set()
         self._lock = threading.Lock()
@@ -233,43 +235,8 @@ class S3Writer:
         """Sends nothing: until they are published, small files are kept here."""
         return _at_once(self._store, [partial(self._stage, parcel) for parcel in parcels])
 
-    def _stage(self, parcel: Parcel) -> Entry:
-        upload = self.upload(
-            parcel.path,
-            temporary=parcel.temporary,
-            size=len(parcel.data),
-            mtime_ns=parcel.mtime_ns,
-            mode=parcel.mode,
-        )
-        try:
-            upload.write(0, parcel.data)
-            entry = upload.finish()
-        except BaseException:
-            upload.abort()
-            raise
-        with self._lock:
-            self._staged[parcel.temporary] = upload
-        return entry
-
     def publish_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
         return _at_once(self._store, [partial(self._publish, parcel) for parcel in parcels])
-
-    def _publish(self, parcel: Parcel) -> Entry:
-        with self._lock:
-            upload = self._staged.get(parcel.temporary)
-        if upload is None:
-            raise StorageError(f"“{printable(parcel.path)}” was not staged")
-        entry = upload.publish(replace=parcel.replace)
-        with self._lock:
-            self._staged.pop(parcel.temporary, None)
-        return entry
-
-    def discard_many(self, parcels: Sequence[Parcel]) -> None:
-        for parcel in parcels:
-            with self._lock:
-                upload = self._staged.pop(parcel.temporary, None)
-            if upload is not None:
-                upload.abort()
 
     def make_dir(self, path: str, *, mode: int | None) -> None:
         """Put a marker there."""
@@ -356,9 +323,9 @@ class S3Writer:
 
     def back_up_many(self, pairs: Sequence[tuple[str, str]]) -> list[StorageError | None]:
         """A copy on the server."""
-        return _at_once(self._store, [partial(self._back_up, *pair) for pair in pairs])
+        return _at_once(self._store, [partial(self.back_up, *pair) for pair in pairs])
 
-    def _back_up(self, path: str, backup: str) -> None:
+    def back_up(self, path: str, backup: str) -> None:
         found = self._reader.stat(path)
         if found.kind is Kind.DIRECTORY:
             raise StorageError(f"“{printable(path)}” is a folder")
@@ -399,6 +366,7 @@ class S3Writer:
             upload.finish()
             upload.publish(replace=replace)
         except BaseException:
+            # A cancel leaves no parts behind that somebody pays for.
             upload.abort()
             raise
         finally:

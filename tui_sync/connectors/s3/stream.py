@@ -109,6 +109,7 @@ class Stream:
                         try:
                             piece = stream.read(min(_PIECE, self._stop - at))
                         except BaseException:
+                            # Room that is not given back is lost to all downloads.
                             self._store.downloading.give(taken)
                             raise
                         self._put(piece, taken)
