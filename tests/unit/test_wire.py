@@ -59,6 +59,12 @@ def stream(request_id: int, packet: wire.Request | wire.Response) -> bytes:
     return b"".join(wire.encode(request_id, packet))
 
 
+def decoded(packet: bytes) -> tuple[int, wire.Response]:
+    """With names one by one, however they were taken out of their packet."""
+    request_id, response = wire.decode_response(packet)
+    return request_id, wire.Name(tuple(response.entries)) if isinstance(response, wire.Name) else response
+
+
 def body(request_id: int, packet: wire.Request | wire.Response) -> bytes:
     whole = stream(request_id, packet)
     assert struct.unpack(">I", whole[:4])[0] == len(whole) - 4
@@ -72,7 +78,7 @@ def test_requests_round_trip(request_id: int, request: wire.Request) -> None:
 
 @given(u32, responses)
 def test_responses_round_trip(request_id: int, response: wire.Response) -> None:
-    assert wire.decode_response(body(request_id, response)) == (request_id, response)
+    assert decoded(body(request_id, response)) == (request_id, response)
 
 
 @given(st.dictionaries(names, blobs, max_size=5), u32)
@@ -148,7 +154,7 @@ def test_a_stream_cut_anywhere_gives_the_same_packets(
     at = turn = 0
     while at < len(whole):
         piece = whole[at : at + pieces[turn % len(pieces)]]
-        found += [wire.decode_response(packet) for packet in framer.feed(piece)]
+        found += [decoded(bytes(packet)) for packet in framer.feed(piece)]
         at += len(piece)
         turn += 1
     assert found == list(enumerate(expected))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 from tui_sync.errors import StorageError
 from tui_sync.model import Entry, Kind
@@ -90,9 +90,11 @@ class Features:
     backs_up: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One child as a listing reports it. ``name`` is what the remote side sent: unchecked."""
+class Listed(NamedTuple):
+    """One child as a listing reports it. ``name`` is what the remote side sent: unchecked.
+
+    A tuple, because there is one for each name on each side: nothing is quicker to make.
+    """
 
     name: str
     kind: Kind

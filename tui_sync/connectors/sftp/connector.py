@@ -7,7 +7,6 @@ import ipaddress
 import stat
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 from tui_sync.connectors.base import (
@@ -32,7 +31,7 @@ from tui_sync.connectors.sftp.download import SftpDownload
 from tui_sync.connectors.sftp.links import Links
 from tui_sync.connectors.sftp.login import Login, login_of
 from tui_sync.connectors.sftp.pool import FAR_S, SessionPool
-from tui_sync.connectors.sftp.remote import SECOND_NS, Remote, link_text, listed
+from tui_sync.connectors.sftp.remote import SECOND_NS, Remote, link_text, listed_all
 from tui_sync.connectors.sftp.rename import rename_new, rename_over
 from tui_sync.connectors.sftp.session import Reply, SftpSession
 from tui_sync.connectors.sftp.shell import Shell
@@ -300,12 +299,9 @@ def _read_dir(session: SftpSession, handle: bytes, full: str) -> list[Listed]:
         names = asked.popleft().names()
         if not names:
             break
-        sees_itself = sees_itself or any(entry.name == "." for entry in names)
-        children += [
-            listed(entry.name, entry.attributes, entry.long_name)
-            for entry in names
-            if entry.name not in (".", "..")
-        ]
+        page = listed_all(names)
+        sees_itself = sees_itself or any(child.name == "." for child in page)
+        children += [child for child in page if child.name not in (".", "..")]
     if not sees_itself:
         _look_inside(session, full)
     return children
@@ -339,7 +335,7 @@ def _read_links(session: SftpSession, full: str, children: list[Listed]) -> list
         ]
         for index, reply in asked:
             try:
-                children[index] = replace(children[index], link_target=link_text(reply))
+                children[index] = children[index]._replace(link_target=link_text(reply))
             except (ConnectionLost, TimedOut):
                 raise
             except StorageError:

@@ -18,6 +18,8 @@ from tui_sync.names import printable
 
 SECOND_NS = 1_000_000_000
 MAX_SECONDS = 0xFFFFFFFF
+# From here on the lowest 32 bits of a time may be those of one before 1970.
+_NEGATIVE = 1 << 31
 _DAY_S = 86_400
 _KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.SYMLINK}
 _LONG_NAME_KINDS = {"-": Kind.FILE, "d": Kind.DIRECTORY, "l": Kind.SYMLINK}
@@ -37,14 +39,36 @@ def listed(name: str, attributes: wire.Attributes, long_name: str = "") -> Liste
         name=name,
         kind=kind,
         size=attributes.size or 0 if kind is Kind.FILE else 0,
-        mtime_ns=_signed(attributes.times[1]) * SECOND_NS if attributes.times else None,
+        mtime_ns=_mtime_ns(attributes.times[1]) if attributes.times else None,
         mode=stat.S_IMODE(attributes.permissions) if attributes.permissions is not None else None,
     )
 
 
+def listed_all(entries: Sequence[wire.NameEntry]) -> list[Listed]:
+    """``listed`` of each entry."""
+    if not isinstance(entries, wire.UsualEntries) or not all(map(stat.S_IFMT, entries.permissions)):
+        return [listed(entry.name, entry.attributes, entry.long_name) for entry in entries]
+    # The files of a folder have few permissions among them.
+    of_bits = {
+        bits: (_KINDS.get(stat.S_IFMT(bits), Kind.OTHER), stat.S_IMODE(bits))
+        for bits in set(entries.permissions)
+    }
+    kinds, modes = zip(*map(of_bits.__getitem__, entries.permissions), strict=True)
+    return [
+        Listed._make((name, kind, size if kind is Kind.FILE else 0, _mtime_ns(changed), mode, None, None))
+        for name, kind, size, changed, mode in zip(
+            entries.names, kinds, entries.sizes, entries.changed, modes, strict=True
+        )
+    ]
+
+
+def _mtime_ns(seconds: int) -> int:
+    return (seconds if seconds < _NEGATIVE else _signed(seconds)) * SECOND_NS
+
+
 def _signed(seconds: int) -> int:
     """A time before 1970, which servers send as its lowest 32 bits, rather than one that is yet to come."""
-    return seconds - (1 << 32) if seconds >= 1 << 31 and seconds > time.time() + _DAY_S else seconds
+    return seconds - (1 << 32) if seconds >= _NEGATIVE and seconds > time.time() + _DAY_S else seconds
 
 
 def link_text(reply: Reply) -> str:

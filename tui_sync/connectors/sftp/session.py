@@ -116,7 +116,7 @@ class Reply:
     def extended(self) -> bytes:
         return self._expect(wire.ExtendedReply).payload
 
-    def names(self) -> tuple[wire.NameEntry, ...]:
+    def names(self) -> Sequence[wire.NameEntry]:
         """Empty at the end of a directory."""
         if self._at_end():
             return ()

@@ -9,11 +9,11 @@ trusts a length or a count that came from the other side.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 from functools import lru_cache
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias, overload
 
 from tui_sync.connectors.base import Buffer
 from tui_sync.errors import StorageError
@@ -38,6 +38,7 @@ _HEAD = struct.Struct(">IBI")
 _TYPE_AND_ID = struct.Struct(">BI")
 _SHORT = 256
 _USUAL_FIELDS = struct.Struct(">QIIIII")
+_USUAL_RECORD = struct.Struct(">IQIIIII")
 
 
 class StatusCode(IntEnum):
@@ -72,6 +73,7 @@ _PERMISSIONS = 0x00000004
 _TIMES = 0x00000008
 _EXTENDED = 0x80000000
 _USUAL = _SIZE | _OWNER | _PERMISSIONS | _TIMES
+_USUAL_FLAGS = _U32.pack(_USUAL)
 
 
 def broken(what: str) -> StorageError:
@@ -499,10 +501,67 @@ class NameEntry:
     attributes: Attributes
 
 
+class UsualEntries(Sequence[NameEntry]):
+    """Entries that all have the usual attributes, as OpenSSH's listings have them, taken out of their packet
+    by columns: an object for each of them would take longer than all else that a listing takes.
+
+    ``changed`` are the times of change, as in ``Attributes.times``.
+    """
+
+    __slots__ = ("_body", "changed", "names", "permissions", "sizes")
+
+    def __init__(self, body: bytes, names: list[str], records: bytes) -> None:
+        self._body = body
+        self.names = names
+        columns: tuple[tuple[int, ...], ...] = tuple(zip(*_USUAL_RECORD.iter_unpack(records), strict=True))
+        _, self.sizes, _, _, self.permissions, _, self.changed = columns
+
+    @classmethod
+    def found(cls, body: bytes, count: int) -> Self | None:
+        """The ``count`` entries that the body is made up of; None where they are not like that, or where the
+        body is anything else than that."""
+        names: list[bytes] = []
+        records: list[bytes] = []
+        length, size = _U32.unpack_from, _USUAL_RECORD.size
+        at = 0
+        try:
+            for _ in range(count):
+                start = at + 4
+                long_name = start + length(body, at)[0]
+                record = long_name + 4 + length(body, long_name)[0]
+                at = record + size
+                names.append(body[start:long_name])
+                records.append(body[record:at])
+        except struct.error:
+            return None
+        if not count or at != len(body) or {one[:4] for one in records} != {_USUAL_FLAGS}:
+            return None
+        # A NUL ends whatever was cut short before it, so that the names do not change each other.
+        decoded = str(b"\0".join(names), "utf-8", "surrogateescape").split("\0")
+        return cls(body, decoded, b"".join(records)) if len(decoded) == count else None
+
+    @overload
+    def __getitem__(self, index: int) -> NameEntry: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[NameEntry]: ...
+    def __getitem__(self, index: int | slice) -> NameEntry | Sequence[NameEntry]:
+        return _entries(Fields(self._body), len(self))[index]
+
+    def __iter__(self) -> Iterator[NameEntry]:
+        return iter(_entries(Fields(self._body), len(self)))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def _entries(fields: Fields, count: int) -> tuple[NameEntry, ...]:
+    return tuple(NameEntry(fields.text(), fields.text(), Attributes.decode(fields)) for _ in range(count))
+
+
 @dataclass(frozen=True, slots=True)
 class Name:
     TYPE: ClassVar[int] = 104
-    entries: tuple[NameEntry, ...]
+    entries: Sequence[NameEntry]
 
     def body(self) -> bytes:
         parts = [_U32.pack(len(self.entries))]
@@ -512,12 +571,9 @@ class Name:
 
     @classmethod
     def decode(cls, fields: Fields) -> Self:
-        return cls(
-            tuple(
-                NameEntry(fields.text(), fields.text(), Attributes.decode(fields))
-                for _ in range(fields.count(12))
-            )
-        )
+        count = fields.count(12)
+        body = fields.rest()
+        return cls(UsualEntries.found(body, count) or _entries(Fields(body), count))
 
 
 @dataclass(frozen=True, slots=True)
