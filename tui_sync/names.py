@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tui_sync.errors import UnsafeName
 
@@ -17,6 +17,7 @@ TRASH = ".tui-sync-trash"
 # After a run's folder in the trash: what that run had put in place, and its undo took away.
 UNDONE = "-undone"
 
+_TOGETHER = 4096
 # Controls, formats (bidi, zero width), undecodable bytes, code points without a known glyph, line breaks.
 _ESCAPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Up to the last @, for a password may hold one, and a slash.
@@ -48,6 +49,21 @@ def _encodes(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def all_plain(names: Sequence[str]) -> bool:
+    """Whether each of these names passes ``check_name`` and none ``is_ours``: looked at together, which takes
+    a small part of the time."""
+    return all(_plain(names[first : first + _TOGETHER]) for first in range(0, len(names), _TOGETHER))
+
+
+def _plain(names: Sequence[str]) -> bool:
+    joined = "\0".join(("", *names, ""))
+    return (
+        joined.count("\0") == len(names) + 1
+        and not any(bad in joined for bad in ("/", "\0\0", "\0.\0", "\0..\0", f"\0{OURS}"))
+        and (joined.isascii() or _encodes(joined))
+    )
 
 
 def check_path(path: str) -> str:

@@ -38,7 +38,8 @@ from tui_sync.planning import plan as planner
 from tui_sync.planning.compare import Links, compare
 from tui_sync.planning.filters import Filters
 from tui_sync.planning.folding import folds_names
-from tui_sync.planning.scan import ScanCounters, Scanned, scan
+from tui_sync.planning.scan import ScanCounters, scan
+from tui_sync.planning.scanned import Scanned
 from tui_sync.profiles import Profile
 from tui_sync.transfer.engine import Engine
 from tui_sync.transfer.part import Part

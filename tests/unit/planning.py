@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tui_sync import names
@@ -23,8 +23,10 @@ from tui_sync.model import (
 )
 from tui_sync.planning.compare import Digests, Links, compare
 from tui_sync.planning.filters import Filters
+from tui_sync.planning.merge import EqualFiles
 from tui_sync.planning.plan import PlanDraft, build
-from tui_sync.planning.scan import Scanned, scan
+from tui_sync.planning.scan import scan
+from tui_sync.planning.scanned import Scanned, Siblings, one_by_one
 
 T0 = 1_600_000_000_000_000_000
 S = 1_000_000_000
@@ -35,6 +37,8 @@ class Planned:
     draft: PlanDraft
     changes: list[Change] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
+    together: int = 0
+    """Files that were passed over together."""
 
     @property
     def actions(self) -> dict[str, Action]:
@@ -58,7 +62,13 @@ class Planned:
 
 
 def scanned(reader: Reader, filters: Filters | None = None, **more: object) -> list[Scanned]:
-    return list(scan(reader, filters=filters or Filters(), cancel=CancelToken(), **more))  # type: ignore[arg-type]
+    """A scan, each path by itself."""
+    return list(one_by_one(together(reader, filters, **more)))
+
+
+def together(reader: Reader, filters: Filters | None = None, **more: object) -> Iterator[Scanned | Siblings]:
+    """A scan as it is."""
+    return scan(reader, filters=filters or Filters(), cancel=CancelToken(), **more)  # type: ignore[arg-type]
 
 
 def plan(
@@ -71,8 +81,11 @@ def plan(
     rename: Callable[[str], str] | None = None,
     free: int | None = None,
     notes: Sequence[Guard] = (),
+    each_by_itself: bool = False,
+    precision_ns: int = 0,
 ) -> Planned:
-    """The plan of a sync of two trees; None as target: its root does not exist."""
+    """The plan of a sync of two trees; None as target: its root does not exist. ``each_by_itself``: no files
+    are passed over together."""
     options = options or SyncOptions()
     filters = Filters(options.include, options.exclude)
     there = target or MemoryConnector()
@@ -84,16 +97,19 @@ def plan(
 
     planned = Planned(None)  # type: ignore[arg-type]
 
-    def kept(changes: Iterable[Change]) -> Iterable[Change]:
+    def kept(changes: Iterable[Change | EqualFiles]) -> Iterable[Change | EqualFiles]:
         for change in changes:
-            planned.changes.append(change)
+            planned.together += len(change.source) if isinstance(change, EqualFiles) else 0
+            planned.changes += change.changes() if isinstance(change, EqualFiles) else [change]
             yield change
 
+    listed = scanned if each_by_itself else together
     changes = compare(
-        scanned(source.reader(), filters, rename=rename),
-        scanned(there.reader(), filters),
+        listed(source.reader(), filters, rename=rename),
+        listed(there.reader(), filters),
         by=options.compare,
-        precision_ns=max(source.features.mtime_precision_ns, there.features.mtime_precision_ns),
+        precision_ns=precision_ns
+        or max(source.features.mtime_precision_ns, there.features.mtime_precision_ns),
         known=known,
         digests=digests,
         sizes_comparable=rename is None,

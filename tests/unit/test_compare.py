@@ -15,7 +15,7 @@ from tui_sync.connectors.memory import MemoryConnector
 from tui_sync.errors import Cancelled, ConnectionLost, PermissionDenied
 from tui_sync.model import Change, ChangeKind, CompareBy, Entry, Kind, Synced, SyncOptions
 from tui_sync.planning.compare import CHECKSUM_WORKERS, LOOK_AHEAD, Digests, compare
-from tui_sync.planning.scan import Scanned
+from tui_sync.planning.scanned import Scanned
 
 HOUR = 3_600 * S
 AUTO, SIZE, MTIME, CHECKSUM = CompareBy.AUTO, CompareBy.SIZE, CompareBy.MTIME, CompareBy.CHECKSUM

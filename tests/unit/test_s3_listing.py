@@ -18,6 +18,7 @@ from tui_sync.errors import NotFound
 from tui_sync.model import Kind
 from tui_sync.planning.filters import Filters
 from tui_sync.planning.scan import scan
+from tui_sync.planning.scanned import one_by_one
 
 PAGE = 3
 
@@ -123,7 +124,8 @@ def test_a_scan_makes_conflicts_of_keys_that_are_no_paths() -> None:
     keys = {"good/file", "a//b", "dot/../x", "..", "/lead", "x", "x/y", "full/", "caf\u00e9", "cafe\u0301"}
     reader = SimpleNamespace(list_dir=listing.Ahead(as_store(FakeStore(keys))).list_dir)
     found = {
-        one.path: one for one in scan(as_reader(reader), filters=Filters(), cancel=CancelToken(), workers=1)
+        one.path: one
+        for one in one_by_one(scan(as_reader(reader), filters=Filters(), cancel=CancelToken(), workers=1))
     }
     assert {path for path, one in found.items() if not one.error and path} == {
         *("good", "good/file", "a", "dot", "full", "caf\u00e9", "cafe\u0301")

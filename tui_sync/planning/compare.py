@@ -8,10 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from tui_sync import names
+from tui_sync.connectors.base import Listed
 from tui_sync.errors import Cancelled, ConnectionLost, NotFound, TuiSyncError
 from tui_sync.model import Change, ChangeKind, CompareBy, Entry, Kind, Synced
-from tui_sync.planning.scan import Scanned
+from tui_sync.planning.merge import EqualFiles, Pair, merged
+from tui_sync.planning.scanned import Scanned, Siblings
 
 Known: TypeAlias = Callable[[str], Synced | None]
 Digests: TypeAlias = Callable[[str, str], tuple[str, str]]
@@ -40,8 +41,8 @@ class Links:
 
 
 def compare(
-    source: Iterable[Scanned],
-    target: Iterable[Scanned],
+    source: Iterable[Scanned | Siblings],
+    target: Iterable[Scanned | Siblings],
     *,
     by: CompareBy,
     precision_ns: int,
@@ -50,8 +51,9 @@ def compare(
     sizes_comparable: bool = True,
     times: Times | None = None,
     links: Links = Links(),
-) -> Iterator[Change]:
-    """Every path of both sides exactly once, in the order of ``names.sort_key``.
+) -> Iterator[Change | EqualFiles]:
+    """Every path of both sides exactly once, in the order of ``names.sort_key``. Files of one folder that the
+    listings show to be equal come together.
 
     Both sides must come in that order. ``precision_ns`` is the coarser one of both sides: times closer than
     that are the same. ``known`` tells what was last synced under a path. ``digests`` gives the content
@@ -73,15 +75,16 @@ def compare(
     modified: copying once too often loses nothing. Where a place knows no times, what was last synced is
     recognised by its size.
     """
-    pairs = _overruled(_merged(source, target), links)
     judge = _Judge(by, max(1, precision_ns), known, sizes_comparable)
     if by is CompareBy.CHECKSUM and sizes_comparable:
         if digests is None:
             raise ValueError("comparing by checksum needs digests")
+        pairs = _overruled(merged(source, target), links)
         return _ahead(pairs, judge.without_reading, _ByChecksum(judge, digests), CHECKSUM_WORKERS)
+    pairs = _overruled(merged(source, target, judge.same, judge.why_equal), links)
     if times is not None:
         return _ahead(pairs, judge.without_times, _ByTime(judge, times), TIME_WORKERS)
-    return (pair if isinstance(pair, Change) else judge.files(*pair) for pair in pairs)
+    return (judge.files(*pair) if isinstance(pair, tuple) else pair for pair in pairs)
 
 
 def equal(
@@ -93,52 +96,23 @@ def equal(
     return judge.files(source, target, target.path).kind is ChangeKind.EQUAL
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """One path with what each side has there."""
-
-    path: str
-    source: Scanned | None
-    target: Scanned | None
-
-
 _Files: TypeAlias = tuple[Entry, Entry, str]
 
 
-def _merged(source: Iterable[Scanned], target: Iterable[Scanned]) -> Iterator[_Pair]:
-    left, right = _keyed(source), _keyed(target)
-    one, other = next(left, None), next(right, None)
-    while one is not None or other is not None:
-        if other is None or (one is not None and one[0] < other[0]):
-            assert one is not None
-            yield _Pair(one[1].path, one[1], None)
-            one = next(left, None)
-        elif one is None or other[0] < one[0]:
-            yield _Pair(other[1].path, None, other[1])
-            other = next(right, None)
-        else:
-            yield _Pair(one[1].path, one[1], other[1])
-            one, other = next(left, None), next(right, None)
-
-
-def _keyed(side: Iterable[Scanned]) -> Iterator[tuple[tuple[str, ...], Scanned]]:
-    """Each Scanned with its sort key. A side out of order would make present files look deleted."""
-    last: tuple[str, ...] | None = None
-    for scanned in side:
-        key = names.sort_key(scanned.path)
-        if last is not None and not last < key:
-            raise ValueError(f"“{names.printable(scanned.path)}” comes out of order")
-        yield key, scanned
-        last = key
-
-
-def _overruled(pairs: Iterable[_Pair], links: Links) -> Iterator[Change | _Files]:
+def _overruled(pairs: Iterable[Pair | EqualFiles], links: Links) -> Iterator[Change | EqualFiles | _Files]:
     """The changes that follow from kinds and errors alone; of the others the two files to be compared.
 
     A path that is left out or unusable as a whole decides for all that is below it, on either side.
     """
     above: Change | None = None
     for pair in pairs:
+        if isinstance(pair, EqualFiles):
+            if above is not None and f"{pair.folder}/".startswith(f"{above.path}/"):
+                yield from (_below(above, one) for one in pair.pairs())
+                continue
+            above = None
+            yield pair
+            continue
         if above is not None:
             if pair.path.startswith(f"{above.path}/"):
                 yield _below(above, pair)
@@ -155,7 +129,7 @@ def _overruled(pairs: Iterable[_Pair], links: Links) -> Iterator[Change | _Files
             above = change
 
 
-def _below(above: Change, pair: _Pair) -> Change:
+def _below(above: Change, pair: Pair) -> Change:
     if any(side is not None and side.excluded for side in (pair.source, pair.target)):
         return _change(pair, ChangeKind.EXCLUDED, EXCLUDED)
     if above.kind is ChangeKind.ERROR:
@@ -166,7 +140,7 @@ def _below(above: Change, pair: _Pair) -> Change:
     return _change(pair, ChangeKind.TYPE_CHANGED, f"in a folder that is no folder on {side}")
 
 
-def _by_kind(pair: _Pair, links: Links) -> Change | None:
+def _by_kind(pair: Pair, links: Links) -> Change | None:
     """The change that needs no look at size, time or content; None for two files."""
     source, target = pair.source, pair.target
     for side, scanned in (("source", source), ("target", target)):
@@ -200,7 +174,7 @@ def _by_kind(pair: _Pair, links: Links) -> Change | None:
     return None
 
 
-def _one_sided(pair: _Pair, scanned: Scanned, kind: ChangeKind, reason: str, links: Links) -> Change:
+def _one_sided(pair: Pair, scanned: Scanned, kind: ChangeKind, reason: str, links: Links) -> Change:
     if scanned.excluded:
         return _change(pair, ChangeKind.EXCLUDED, EXCLUDED)
     left_out = _left_out(pair, scanned.entry, links)
@@ -209,7 +183,7 @@ def _one_sided(pair: _Pair, scanned: Scanned, kind: ChangeKind, reason: str, lin
     return _with_completeness(pair, _change(pair, kind, reason))
 
 
-def _with_completeness(pair: _Pair, change: Change) -> Change:
+def _with_completeness(pair: Pair, change: Change) -> Change:
     """``change`` with a note where a side's directory holds names that had to be refused."""
     partly = [
         side
@@ -222,7 +196,7 @@ def _with_completeness(pair: _Pair, change: Change) -> Change:
     return replace(change, reason=reason, complete=False)
 
 
-def _change(pair: _Pair, kind: ChangeKind, reason: str) -> Change:
+def _change(pair: Pair, kind: ChangeKind, reason: str) -> Change:
     return Change(
         pair.path,
         kind,
@@ -232,7 +206,7 @@ def _change(pair: _Pair, kind: ChangeKind, reason: str) -> Change:
     )
 
 
-def _left_out(pair: _Pair, entry: Entry, links: Links) -> Change | None:
+def _left_out(pair: Pair, entry: Entry, links: Links) -> Change | None:
     """The change of what is no file, folder or link to be synced."""
     if entry.kind is Kind.OTHER:
         return _change(pair, ChangeKind.EXCLUDED, "neither file nor folder, not synced")
@@ -284,11 +258,32 @@ class _Judge:
             return self.differing(source, target, path)
         return None if source.size else Change(path, ChangeKind.EQUAL, "both empty", source, target)
 
+    def same(self, files: Iterable[tuple[Listed, Listed]]) -> int:
+        """See ``merge.Same``. What is equal for ``why_equal``, and for no other reason."""
+        count = 0
+        for source, target in files:
+            if (
+                source.name != target.name
+                or source.kind is not Kind.FILE
+                or target.kind is not Kind.FILE
+                or not self._alike(source, target)
+            ):
+                break
+            count += 1
+        return count
+
+    def _alike(self, source: Entry | Listed, target: Entry | Listed) -> bool:
+        """Whether size and time, as far as they are asked for, are the same."""
+        if self._sizes and source.size != target.size:
+            return False
+        one, other = source.mtime_ns, target.mtime_ns
+        return not self._times or (
+            one is not None and other is not None and abs(one - other) < self._precision_ns
+        )
+
     def _equal(self, source: Entry, target: Entry, path: str) -> Change | None:
-        delta = _delta(source, target)
-        same_time = not self._times or (delta is not None and abs(delta) < self._precision_ns)
-        if self._same_size(source, target) and same_time:
-            return Change(path, ChangeKind.EQUAL, self._why_equal(), source, target)
+        if self._alike(source, target):
+            return Change(path, ChangeKind.EQUAL, self.why_equal, source, target)
         if self._sizes and source.size == target.size and source.etag and source.etag == target.etag:
             return Change(path, ChangeKind.EQUAL, "same size and ETag", source, target)
         synced = self._known(path)
@@ -316,7 +311,9 @@ class _Judge:
             reasons.append(f"target is newer by {_span(-delta)}")
         return Change(path, kind, ", ".join(reasons), source, target)
 
-    def _why_equal(self) -> str:
+    @property
+    def why_equal(self) -> str:
+        """The reason where size and time are the same."""
         if self._sizes and self._times:
             return "same size and time"
         return "same size" if self._sizes else "same time"
@@ -384,34 +381,34 @@ class _ByTime:
 
 
 def _ahead(
-    pairs: Iterable[Change | _Files],
+    pairs: Iterable[Change | EqualFiles | _Files],
     at_once: Callable[[Entry, Entry, str], Change | None],
     later: Callable[[Entry, Entry, str], Change],
     workers: int,
-) -> Iterator[Change]:
+) -> Iterator[Change | EqualFiles]:
     """Changes in order, while a few threads see to the files that come next and need it."""
-    ahead: deque[Change | Future[Change]] = deque()
+    ahead: deque[Change | EqualFiles | Future[Change]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="compare")
     running = 0
     try:
         for pair in pairs:
-            if isinstance(pair, Change):
-                ahead.append(pair)
-            else:
+            if isinstance(pair, tuple):
                 change = at_once(*pair)
                 running += change is None
                 ahead.append(pool.submit(later, *pair) if change is None else change)
+            else:
+                ahead.append(pair)
             while ahead and (
-                isinstance(ahead[0], Change)
+                not isinstance(ahead[0], Future)
                 or len(ahead) >= LOOK_AHEAD
                 or running > 2 * workers
                 or ahead[0].done()
             ):
                 head = ahead.popleft()
-                running -= not isinstance(head, Change)
-                yield head if isinstance(head, Change) else head.result()
+                running -= isinstance(head, Future)
+                yield head.result() if isinstance(head, Future) else head
         for head in ahead:
-            yield head if isinstance(head, Change) else head.result()
+            yield head.result() if isinstance(head, Future) else head
     finally:
         # What is being read ends by the digests' own cancel token, or by its connector's close.
         pool.shutdown(wait=False, cancel_futures=True)

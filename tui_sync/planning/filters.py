@@ -29,6 +29,11 @@ class Filters:
         self._exclude = [_pattern(text, "exclude") for text in exclude]
         self._included_directory = lru_cache(1024)(self._is_included_directory)
 
+    @property
+    def leaves_out(self) -> bool:
+        """False where there are no patterns, so that nothing need be asked."""
+        return bool(self._include or self._exclude)
+
     def excludes(self, path: str, *, directory: bool) -> bool:
         """True where the path is left out; nothing below an excluded directory is asked for."""
         if self._exclude and _chosen(self._exclude, path, directory):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -24,6 +23,8 @@ from tui_sync.model import (
 from tui_sync.names import printable
 from tui_sync.planning.compare import EXCLUDED, IN_EXCLUDED
 from tui_sync.planning.filters import Filters
+from tui_sync.planning.folding import FoldedNames
+from tui_sync.planning.merge import EqualFiles
 
 
 @dataclass
@@ -35,7 +36,7 @@ class PlanDraft:
 
 
 def build(
-    changes: Iterable[Change],
+    changes: Iterable[Change | EqualFiles],
     options: SyncOptions,
     *,
     add: Callable[[Item], None],
@@ -66,7 +67,10 @@ def build(
     if not target_exists:
         builder.make_root()
     for change in changes:
-        builder.take(change)
+        if isinstance(change, EqualFiles):
+            builder.take_equal(change)
+        else:
+            builder.take(change)
     builder.end()
     totals = _totals(builder)
     return PlanDraft(totals, (*_guards(builder, totals, options, free_space, folds), *notes))
@@ -80,9 +84,9 @@ class _Tally:
     bytes: int = 0
     first: str = ""
 
-    def add(self, path: str, size: int = 0) -> None:
+    def add(self, path: str, size: int = 0, count: int = 1) -> None:
         self.first = self.first or path
-        self.count += 1
+        self.count += count
         self.bytes += size
 
 
@@ -91,8 +95,8 @@ class _Open:
     """A directory whose subtree is being read. ``pending`` is its change while its fate depends on that.
 
     ``complete``: it and all above it were listed in full. ``wanted``: it matters even without what is in it.
-    ``used``: something in it is in the plan. ``kept``: something in it stays on the target. ``folded``: the
-    names in it as a storage sees them that ignores case and Unicode form.
+    ``used``: something in it is in the plan. ``kept``: something in it stays on the target. ``names``: what
+    the source has in it.
     """
 
     prefix: str
@@ -102,7 +106,7 @@ class _Open:
     pending: Change | None = None
     used: bool = False
     kept: bool = False
-    folded: set[str] = field(default_factory=set)
+    names: FoldedNames = field(default_factory=FoldedNames)
 
 
 class _Builder:
@@ -146,9 +150,7 @@ class _Builder:
 
     def take(self, change: Change) -> None:
         self._seq += 1
-        while not change.path.startswith(self._open[-1].prefix):
-            self._close(self._open.pop())
-        above = self._open[-1]
+        above = self._reach(change.path)
         if change.path == "":
             above.complete = above.complete and change.complete
             return
@@ -164,6 +166,30 @@ class _Builder:
             self._directory(change, here)
         else:
             self._file(change, deletable=above.complete)
+
+    def take_equal(self, files: EqualFiles) -> None:
+        """What ``take`` does for each of their changes."""
+        if self._keep_equal:
+            for change in files.changes():
+                self.take(change)
+            return
+        count = len(files.source)
+        first = files.path(files.source[0].name)
+        self._seq += count
+        above = self._reach(first)
+        self.source.add(first, sum(file.size for file in files.source), count)
+        self.target.add(first, sum(file.size for file in files.target), count)
+        for name in above.names.add_all([file.name for file in files.source]):
+            self.collisions.add(files.path(name))
+        self.unchanged += count
+        for each in self._open:
+            each.kept = True
+
+    def _reach(self, path: str) -> _Open:
+        """The directory that holds the path, once those that are passed with it are closed."""
+        while not path.startswith(self._open[-1].prefix):
+            self._close(self._open.pop())
+        return self._open[-1]
 
     def end(self) -> None:
         """After the last change."""
@@ -185,10 +211,9 @@ class _Builder:
             if entry is not None and entry.kind in self._counted:
                 tally.add(change.path, entry.size)
         if change.source is not None:
-            folded = _folded(change.path.rpartition("/")[2])
-            if folded in above.folded:
+            name = change.path.rpartition("/")[2]
+            for _ in above.names.add_all([name]):
                 self.collisions.add(change.path)
-            above.folded.add(folded)
 
     def _directory(self, change: Change, here: _Open) -> None:
         source_only = change.kind is ChangeKind.NEW or (
@@ -303,10 +328,6 @@ def _kind(entry: Entry | None) -> Kind | None:
 
 def _size(entry: Entry | None) -> int:
     return entry.size if entry is not None else 0
-
-
-def _folded(name: str) -> str:
-    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
 
 def _totals(built: _Builder) -> Totals:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Callable, Container, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TypeAlias, TypeGuard
 
 from tui_sync import names
@@ -15,13 +14,14 @@ from tui_sync.connectors.base import Listed, Reader, ReadsAhead
 from tui_sync.errors import ConnectionLost, StorageError, UnsafeName
 from tui_sync.model import Entry, Kind
 from tui_sync.planning.filters import Filters
+from tui_sync.planning.listing import Listing
+from tui_sync.planning.scanned import Scanned, Siblings
 
 # What may be listed ahead of the consumer: enough to hide round trips, little enough to hold in memory.
 AHEAD_DIRECTORIES = 512
 AHEAD_ENTRIES = 20_000
 MOST_LEFTOVERS = 10_000
 _TICK_S = 0.1
-_SHOWN_NAME = 80
 
 
 class ScanCounters:
@@ -41,24 +41,6 @@ class ScanCounters:
         self.ours: dict[str, list[str]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Scanned:
-    """One path of one side.
-
-    ``path`` is where it is on the target, ``entry.path`` where it is on its own side; only renamed files
-    differ. ``excluded``: filtered out, and not descended into. ``error``: why the path cannot be used, or
-    for a directory why it could not be listed; then nothing follows from below it. ``complete`` is False for
-    a directory whose listing held a name that had to be refused: what follows from below it is right, but it
-    is not all. A root of which that is true is yielded first, with the path ``""``; otherwise it is not.
-    """
-
-    path: str
-    entry: Entry
-    excluded: bool = False
-    error: str = ""
-    complete: bool = True
-
-
 def scan(
     reader: Reader,
     *,
@@ -67,7 +49,7 @@ def scan(
     counters: ScanCounters | None = None,
     workers: int = 8,
     rename: Callable[[str], str] | None = None,
-) -> Generator[Scanned, None, None]:
+) -> Generator[Scanned | Siblings, None, None]:
     """All below the root in the order of ``names.sort_key``, each path once.
 
     ``rename`` gives the name that a file of this side has on the target. Names of our own (``.tui-sync…``)
@@ -89,7 +71,18 @@ class _Folder:
     ``children`` are in reverse order: the walk takes them off the end, so that what it has passed is freed.
     """
 
-    __slots__ = ("children", "complete", "done", "entries", "error", "failure", "key", "path", "scanned")
+    __slots__ = (
+        "children",
+        "complete",
+        "done",
+        "entries",
+        "error",
+        "failure",
+        "key",
+        "path",
+        "refused",
+        "scanned",
+    )
 
     def __init__(self, path: str, key: tuple[str, ...], scanned: Scanned | None) -> None:
         self.path = path
@@ -101,12 +94,13 @@ class _Folder:
         self.failure: BaseException | None = None
         self.done = False
         self.entries = 0
+        self.refused = 0
 
     def __lt__(self, other: _Folder) -> bool:
         return self.key < other.key
 
 
-_Child: TypeAlias = Listed | Scanned | _Folder
+_Child: TypeAlias = Siblings | Scanned | _Folder
 
 
 class _Walk:
@@ -142,7 +136,7 @@ class _Walk:
         self._threads = 0
         self._stopped = False
 
-    def run(self) -> Iterator[Scanned]:
+    def run(self) -> Iterator[Scanned | Siblings]:
         root = _Folder("", (), None)
         with self._lock:
             self._schedule([root])
@@ -156,18 +150,14 @@ class _Walk:
                 stack.pop()
                 continue
             child = folder.children.pop()
-            if isinstance(child, Listed):
-                entry = child.at(f"{folder.path}/{child.name}" if folder.path else child.name)
-                excluded = self._filters.excludes(entry.path, directory=False)
-                yield Scanned(entry.path, entry, excluded)
-            elif isinstance(child, Scanned):
+            if not isinstance(child, _Folder):
                 yield child
-            else:
-                self._await(child)
-                assert child.scanned is not None
-                entry = child.scanned.entry
-                yield Scanned(child.path, entry, error=child.error, complete=child.complete)
-                stack.append(child)
+                continue
+            self._await(child)
+            assert child.scanned is not None
+            entry = child.scanned.entry
+            yield Scanned(child.path, entry, error=child.error, complete=child.complete)
+            stack.append(child)
 
     def stop(self) -> None:
         """Let the threads end after the call they are in; a blocked one ends by its connector's close."""
@@ -232,12 +222,10 @@ class _Walk:
             self._done(folder)
 
     def _done(self, folder: _Folder) -> None:
-        refused = sum(isinstance(child, Scanned) and bool(child.error) for child in folder.children)
-        folder.entries = len(folder.children)
         with self._lock:
             self._counters.directories += 1
             self._counters.entries += folder.entries
-            self._counters.errors += refused + bool(folder.error)
+            self._counters.errors += folder.refused + bool(folder.error)
             self._ahead_entries += folder.entries
             folder.done = True
             if not self._stopped:
@@ -246,88 +234,32 @@ class _Walk:
                 self._listed.notify()
 
     def _sort(self, folder: _Folder, listed: Sequence[Listed]) -> None:
-        """Check and order the children of one directory.
+        listing = Listing(folder.path, listed, self._filters, self._rename)
+        folder.entries = listing.count
+        folder.refused = listing.refused
+        folder.complete = listing.complete
+        folder.children = [
+            _Folder(child.path, (*folder.key, child.path.rpartition("/")[2]), child)
+            if _is_walked(child)
+            else child
+            for child in reversed(listing.children)
+        ]
+        for ours in listing.ours:
+            self._note_ours(folder.path, ours)
 
-        What is neither a directory nor renamed stays as it was listed until the walk comes to it: of a
-        directory of a million files that is much less to hold.
-        """
-        found: dict[str, Listed | Scanned] = {}
-        refused: list[tuple[Listed, str]] = []
-        prefix = f"{folder.path}/" if folder.path else ""
-        for child in listed:
-            if names.is_ours(child.name):
-                self._note_leftover(folder, prefix, child)
-                continue
-            try:
-                name = names.check_name(child.name)
-                if self._rename is not None and child.kind is Kind.FILE:
-                    name = names.check_name(self._rename(name))
-            except UnsafeName as error:
-                refused.append((child, str(error)))
-                continue
-            other = found.get(name)
-            if other is not None:
-                before = self._scanned(prefix, name, other) if isinstance(other, Listed) else other
-                found[name] = _clash(before, self._scanned(prefix, name, child))
-            elif child.kind is Kind.DIRECTORY or name != child.name:
-                found[name] = self._scanned(prefix, name, child)
-            else:
-                found[name] = child
-        for child, why in refused:
-            name = _stand_in(child.name, found)
-            found[name] = Scanned(prefix + name, child.at(prefix + name), error=why)
-            folder.complete = False
-        for name in sorted(found, reverse=True):
-            one = found.pop(name)
-            if _is_walked(one):
-                folder.children.append(_Folder(one.path, (*folder.key, name), one))
-            else:
-                folder.children.append(one)
-
-    def _scanned(self, prefix: str, name: str, child: Listed) -> Scanned:
-        entry = child.at(prefix + child.name)
-        excluded = self._filters.excludes(entry.path, directory=child.kind is Kind.DIRECTORY)
-        return Scanned(prefix + name, entry, excluded)
-
-    def _note_leftover(self, folder: _Folder, prefix: str, child: Listed) -> None:
+    def _note_ours(self, folder: str, child: Listed) -> None:
         with self._lock:
-            self._counters.ours.setdefault(folder.path, []).append(child.name)
+            self._counters.ours.setdefault(folder, []).append(child.name)
         leftovers = self._counters.leftovers
         if child.kind in (Kind.FILE, Kind.SYMLINK) and len(leftovers) < MOST_LEFTOVERS:
             with suppress(UnsafeName):
-                leftovers.append(prefix + names.check_name(child.name))
+                leftovers.append(names.join(folder, child.name))
 
 
-def _is_walked(child: Listed | Scanned) -> TypeGuard[Scanned]:
+def _is_walked(child: Siblings | Scanned) -> TypeGuard[Scanned]:
     return (
         isinstance(child, Scanned)
         and child.entry.kind is Kind.DIRECTORY
         and not child.excluded
         and not child.error
     )
-
-
-def _clash(one: Scanned, other: Scanned) -> Scanned:
-    """Two children of a directory that come to lie under one path of the target: neither is usable.
-
-    Where at most one of them takes part in the sync, there is no question which one is meant.
-    """
-    if one.excluded or other.excluded:
-        return other if one.excluded else one
-    first, second = names.printable(one.entry.path), names.printable(other.entry.path)
-    if first == second:
-        error = f"“{first}” is listed twice"
-    else:
-        error = f"“{first}” and “{second}” would both become “{names.printable(one.path)}”"
-    return Scanned(one.path, one.entry, error=error)
-
-
-def _stand_in(name: str, taken: Container[str]) -> str:
-    """A usable name that no sibling has, to show instead of an unsafe one."""
-    shown = names.printable(name[:_SHOWN_NAME]).replace("/", "\\x2f")
-    stand_in = shown if shown.strip(".") else f"(unsafe name {shown})"
-    number = 1
-    while stand_in in taken:
-        number += 1
-        stand_in = f"{shown} (unsafe name {number})"
-    return stand_in
