@@ -7,11 +7,12 @@ import secrets
 from collections.abc import Sequence
 
 from tui_sync.connectors.sftp import wire
+from tui_sync.connectors.sftp.flush import FSYNC_S
 from tui_sync.connectors.sftp.links import Links
 from tui_sync.connectors.sftp.remote import Remote
 from tui_sync.connectors.sftp.rename import rename_new
 from tui_sync.connectors.sftp.session import Asked, SftpSession
-from tui_sync.connectors.sftp.upload import FSYNC_S, STAGED_MODE
+from tui_sync.connectors.sftp.upload import STAGED_MODE
 from tui_sync.connectors.sftp.wire import OpenFlag
 from tui_sync.errors import (
     AlreadyExists,

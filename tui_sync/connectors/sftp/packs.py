@@ -13,10 +13,11 @@ from typing import TypeVar
 
 from tui_sync.connectors.base import Fetched, Parcel
 from tui_sync.connectors.sftp import wire
+from tui_sync.connectors.sftp.flush import FSYNC_S
 from tui_sync.connectors.sftp.remote import Remote, link_text, times_of
 from tui_sync.connectors.sftp.rename import rename_over
 from tui_sync.connectors.sftp.session import Asked, Reply, SftpSession
-from tui_sync.connectors.sftp.upload import DEFAULT_MODE, FSYNC_S, STAGED_MODE, cause_of
+from tui_sync.connectors.sftp.upload import DEFAULT_MODE, STAGED_MODE, cause_of
 from tui_sync.connectors.sftp.wire import OpenFlag
 from tui_sync.errors import (
     AlreadyExists,

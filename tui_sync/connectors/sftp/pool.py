@@ -102,6 +102,24 @@ class SessionPool:
                 self._users[session] += 1
             return found[: max(0, most)]
 
+    def spare(self) -> SftpSession | None:
+        """A session that nobody else uses, to be kept until ``release``: an idle one, or a further one where
+        half of them are still to be had. None where there is none without taking it from others, or without
+        logging in anew. Raises StorageError where the line is lost meanwhile.
+        """
+        found = self.idle(1)
+        if found:
+            return found[0]
+        with self._lock:
+            transport = self._transport
+            if transport is None or 2 * len(self._users) > self._cap or self._opening.locked():
+                return None
+        if not transport.alive:
+            return None
+        with self._opening:
+            self._grow()
+        return next(iter(self.idle(1)), None)
+
     def warm(self) -> None:
         """Have all channels opened soon, at the same time, where it takes long to open one."""
         if self.rtt_s < FAR_S:

@@ -11,6 +11,7 @@ from tui_sync.connectors.base import Buffer, Download, Range
 from tui_sync.connectors.ranges import Ranges
 from tui_sync.connectors.sftp import wire
 from tui_sync.connectors.sftp.download import SftpDownload
+from tui_sync.connectors.sftp.flush import FSYNC_S, Flusher
 from tui_sync.connectors.sftp.lanes import Lane, Lanes
 from tui_sync.connectors.sftp.remote import Remote, times_of
 from tui_sync.connectors.sftp.rename import rename_new, rename_over
@@ -36,8 +37,6 @@ _FULL = 1 << 20
 # What the server is asked to copy at a time: it says nothing until that is done.
 _COPIED = 64 << 20
 _COPY_S = 120.0
-# A slow disk with gigabytes to catch up on says nothing for minutes.
-FSYNC_S = 600.0
 
 
 class SftpUpload:
@@ -70,6 +69,7 @@ class SftpUpload:
         self._lanes: Lanes | None = None
         self._under_way = 0
         self._window = Window(remote.pool)
+        self._flusher: Flusher | None = None
         self._failure: StorageError | None = None
         self._handle: bytes | None = None
         self._ended = False
@@ -81,6 +81,8 @@ class SftpUpload:
             self._leave()
             raise
         self._acknowledged = Ranges(self._held)
+        if self._session.offers(wire.FSYNC):
+            self._flusher = Flusher(remote, self._full, size)
 
     @property
     def staged_path(self) -> str | None:
@@ -286,6 +288,8 @@ class SftpUpload:
         else:
             self._acknowledged.add(offset, offset + reply.weight)
             self._window.acknowledged(reply)
+            if self._flusher is not None:
+                self._flusher.written(self._acknowledged.total)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
