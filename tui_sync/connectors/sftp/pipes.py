@@ -15,7 +15,8 @@ from tui_sync.connectors.base import Buffer
 from tui_sync.connectors.sftp.wire import MAX_PACKET
 from tui_sync.errors import ConnectionLost, StorageError, TimedOut
 
-_PIPE_SIZE = 1 << 20
+# As much of it as the system grants.
+_PIPE_SIZE = 4 << 20
 _LARGEST_READ = 64 << 10
 # What is read beyond a packet is copied once more.
 _SLACK = 16 << 10

@@ -211,7 +211,17 @@ class SftpSession:
         borne for this one, where that is more than the session's own.
         """
         weight = _weight(request)
-        return self._send_together([Asked(request, doing, path, deadline)], [weight], weight)[0]
+        if weight:
+            self._reserve(weight)
+        reply = Reply(self, weight, doing, path, deadline)
+        with self._send_lock:
+            with self._lock:
+                self._check()
+                number = self._next_number()
+                packets = wire.encode(number, request)
+                self._pending[number] = reply
+            self._transmit(packets, (reply,))
+        return reply
 
     def send_many(self, several: Sequence[Asked]) -> deque[Reply]:
         """As ``send`` for each, with fewer calls of the channel; the replies in the same order."""
@@ -241,33 +251,44 @@ class SftpSession:
                 packets: list[Buffer] = []
                 pending: dict[int, Reply] = {}
                 for asked, reply in zip(several, replies, strict=True):
-                    self._next_id = (self._next_id + 1) & 0xFFFFFFFF
-                    if self._next_id in self._pending:
-                        raise StorageError("too many requests wait for an answer")
-                    packets += wire.encode(self._next_id, asked.request)
-                    pending[self._next_id] = reply
+                    number = self._next_number()
+                    packets += wire.encode(number, asked.request)
+                    pending[number] = reply
                 self._pending.update(pending)
-            sent_at = time.monotonic()
-            for reply in replies:
-                reply.sent_at = sent_at
-            try:
-                self._channel.send(packets, self._deadline)
-            except StorageError as error:
-                self._fail(error)
-                raise
-            except BaseException:
-                # A packet sent in part cannot be followed by another.
-                self._fail(ConnectionLost("the connection was given up"))
-                raise
-            self._progress = time.monotonic()
+            self._transmit(packets, replies)
         return replies
+
+    def _next_number(self) -> int:
+        self._next_id = (self._next_id + 1) & 0xFFFFFFFF
+        if self._next_id in self._pending:
+            raise StorageError("too many requests wait for an answer")
+        return self._next_id
+
+    def _transmit(self, packets: Sequence[Buffer], replies: Sequence[Reply]) -> None:
+        sent_at = time.monotonic()
+        for reply in replies:
+            reply.sent_at = sent_at
+        try:
+            self._channel.send(packets, self._deadline)
+        except StorageError as error:
+            self._fail(error)
+            raise
+        except BaseException:
+            # A packet sent in part cannot be followed by another.
+            self._fail(ConnectionLost("the connection was given up"))
+            raise
+        self._progress = time.monotonic()
 
     def wait(self, reply: Reply) -> None:
         """Return when ``reply`` has its response."""
-        with self._lock:
-            if reply.response is None:
+
+        def waiter() -> threading.Condition:
+            if reply.waiter is None:
                 reply.waiter = threading.Condition(self._lock)
-                self._wait_until(lambda: reply.response is not None, reply.waiter)
+            return reply.waiter
+
+        with self._lock:
+            self._wait_until(lambda: reply.response is not None, waiter)
 
     def close(self) -> None:
         """End the session; whoever waits raises ConnectionLost. Never raises."""
@@ -310,7 +331,7 @@ class SftpSession:
                 self._room.append(waiter)
                 try:
                     self._wait_until(
-                        lambda: not self._weight or self._weight + weight <= self._in_flight, waiter
+                        lambda: not self._weight or self._weight + weight <= self._in_flight, lambda: waiter
                     )
                 finally:
                     self._room.remove(waiter)
@@ -322,13 +343,14 @@ class SftpSession:
         if self._room and self._weight < self._in_flight:
             self._room[0].notify()
 
-    def _wait_until(self, done: Callable[[], bool], waiter: threading.Condition) -> None:
-        """Lead or follow until ``done``. Called, and returns, with the lock held."""
+    def _wait_until(self, done: Callable[[], bool], waiter: Callable[[], threading.Condition]) -> None:
+        """Lead or follow until ``done``. Called, and returns, with the lock held. Only who follows needs
+        ``waiter``, through which it is told."""
         try:
             while not done():
                 self._check()
                 if self._leading:
-                    self._follow(waiter)
+                    self._follow(waiter())
                 else:
                     self._lead()
         finally:
