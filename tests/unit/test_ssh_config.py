@@ -11,6 +11,7 @@ import pytest
 
 from tui_sync.connectors.base import Endpoint, HostKey
 from tui_sync.connectors.sftp.login import Login, login_of
+from tui_sync.connectors.sftp.openssh_options import arguments
 from tui_sync.connectors.sftp.route import resolve
 from tui_sync.connectors.sftp.ssh_config import hosts
 from tui_sync.errors import UsageError
@@ -180,6 +181,28 @@ def test_a_file_that_others_can_write_is_not_followed(config: Path) -> None:
 
 def test_the_names_in_a_file(example: Path) -> None:
     assert list(hosts(example)) == ["included", "web", "db"]
+
+
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="ssh is not installed")
+@pytest.mark.parametrize(
+    ("text", "preferred"),
+    [
+        ("Host web\n  Port 22\n", True),
+        ("Ciphers aes256-ctr\n", False),
+        ("Host *\n  cipherS=aes256-ctr\n", False),
+        ("Host other\n  Ciphers aes256-ctr\n", True),
+        ("Match host web\n  Include {folder}/more\n", False),
+    ],
+)
+def test_ciphers_are_preferred_only_where_the_configuration_names_none(
+    config: Path, text: str, preferred: bool
+) -> None:
+    more = config.parent / "more"
+    more.write_text("Ciphers aes192-ctr\n")
+    config.write_text(text.format(folder=config.parent))
+    endpoint = Endpoint("sftp://web/", "sftp", "/", "web", options={"ssh_config": str(config)})
+    told = arguments(login_of(endpoint, NoPrompts()), config)
+    assert any(option.startswith("Ciphers=") for option in told) == preferred
 
 
 @pytest.mark.skipif(shutil.which("ssh") is None, reason="ssh is not installed")

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from tui_sync.connectors.sftp.login import Login
-from tui_sync.connectors.sftp.ssh_config import user_config
+from tui_sync.connectors.sftp.ssh_config import may_set, user_config
 
 PROGRAM = "ssh"
 _CONNECT_S = 15
@@ -55,7 +55,7 @@ def arguments(login: Login, config: Path, command: str | None = None) -> list[st
         "ServerAliveCountMax=3",
         "NumberOfPasswordPrompts=3",
     ]
-    if _plain_ciphers(tuple(_where(login)), login.host):
+    if not may_set(login.ssh_config, "ciphers") or _plain_ciphers(tuple(_where(login)), login.host):
         options.append(f"Ciphers={_GCM}")
     return [
         *own,
@@ -81,7 +81,8 @@ def _who(login: Login) -> list[str]:
 
 
 def _plain_ciphers(where: tuple[str, ...], host: str) -> bool:
-    """Whether the configuration says nothing about ciphers, so that the quickest may be preferred."""
+    """Whether the configuration says nothing about ciphers for this host, so that the quickest may be
+    preferred."""
     mine = _ciphers(where, host)
     return bool(mine) and mine == _ciphers(("-F", "none"), "localhost")
 

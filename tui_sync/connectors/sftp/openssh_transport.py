@@ -134,7 +134,7 @@ class _Process:
         self._said = b""
         # What it had said when it was logged in.
         self.greeting = b""
-        self.logged_in = False
+        self._logged_in = threading.Event()
         ours, theirs = [], []
         try:
             for number in range(3):
@@ -165,6 +165,13 @@ class _Process:
     @property
     def running(self) -> bool:
         return self._process.poll() is None
+
+    @property
+    def logged_in(self) -> bool:
+        return self._logged_in.is_set()
+
+    def wait_for_login(self, seconds: float) -> None:
+        self._logged_in.wait(seconds)
 
     @property
     def pid(self) -> int:
@@ -200,7 +207,7 @@ class _Process:
                 self._said = (self._said + data)[-_KEPT:]
                 if not self.logged_in and _LOGGED_IN in self._said:
                     self.greeting = self._said
-                    self.logged_in = True
+                    self._logged_in.set()
         self._process.wait()
 
 
@@ -266,7 +273,7 @@ class OpensshTransport:
                 deadline = time.monotonic() + _LOGIN_S
             if time.monotonic() > deadline:
                 raise ConnectError(f"{self._login.server} did not let us in within {_LOGIN_S:g} s")
-            time.sleep(_TICK_S)
+            self._master.wait_for_login(_TICK_S)
         if self._master.logged_in:
             return
         if self._failure is not None:

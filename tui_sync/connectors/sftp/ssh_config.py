@@ -54,7 +54,22 @@ def user_config() -> list[Path]:
 
 def hosts(file: Path) -> Iterator[str]:
     """The names that the Host lines of a file and of what it includes speak of, patterns left out."""
-    yield from _hosts(file, 0)
+    for keyword, words in _everything(file, 0):
+        if keyword == "host":
+            yield from (word for word in words if not set("*?!") & set(word))
+
+
+def may_set(files: Sequence[Path], keyword: str) -> bool:
+    """Whether a line of the files, or of what they include, has the keyword, for whichever host; True also
+    where only ssh can tell."""
+    try:
+        return any(
+            found == keyword or (found == "include" and any(set("%$") & set(word) for word in words))
+            for file in files
+            for found, words in _everything(file, 0)
+        )
+    except UsageError:
+        return True
 
 
 def beyond(where: str, what: str) -> UsageError:
@@ -261,10 +276,10 @@ def _included(words: Sequence[str], file: Path, depth: int, where: str) -> Itera
             yield Path(found)
 
 
-def _hosts(file: Path, depth: int) -> Iterator[str]:
+def _everything(file: Path, depth: int) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The keyword and the words of each line, whatever host it is for, includes followed."""
     for where, keyword, words in _lines(file):
-        if keyword == "host":
-            yield from (word for word in words if not set("*?!") & set(word))
-        elif keyword == "include":
+        yield keyword, words
+        if keyword == "include":
             for included in _included(words, file, depth, where):
-                yield from _hosts(included, depth + 1)
+                yield from _everything(included, depth + 1)
