@@ -1,14 +1,18 @@
 """``python -m tui_sync``, and the program as it is installed."""
 
+import gc
 import io
 import os
 import sys
 
 _OUTPUT = "tui_sync_output"
+_OBJECTS = 50_000
 
 
 def main() -> int:
     """As ``cli.main``; an interrupt while that is being loaded ends in the same way as one later on."""
+    # What is loaded and listed are many objects, and next to none of them garbage.
+    gc.set_threshold(_OBJECTS)
     try:
         _speak_utf8()
         from tui_sync import cli
@@ -16,6 +20,9 @@ def main() -> int:
         return cli.main()
     except KeyboardInterrupt:
         return 130
+    finally:
+        # What is left goes with the process: looking through it for garbage takes longer than the rest.
+        gc.freeze()
 
 
 def _speak_utf8() -> None:

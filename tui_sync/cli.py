@@ -205,10 +205,9 @@ def _sync(arguments: list[str]) -> int:
         profile = _with_options(profile, args)
     if headless:
         assert profile is not None
-        from tui_sync.batch import run_batch
+        from tui_sync.batch import BatchOptions, run_batch
 
-        return run_batch(
-            profile,
+        options = BatchOptions(
             dry_run=args.dry_run,
             as_json=args.json,
             quiet=args.quiet,
@@ -218,6 +217,7 @@ def _sync(arguments: list[str]) -> int:
             log_file=args.log_file,
             metrics_file=args.metrics_file,
         )
+        return run_batch(profile, options)
     from tui_sync.tui.app import run_app
 
     return run_app(profile)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Sequence
@@ -11,15 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from tui_sync.cancel import CancelToken
-from tui_sync.connectors import following, registry
+from tui_sync.connectors import following
 from tui_sync.connectors.apart import check_apart
 from tui_sync.connectors.base import Connector, Endpoint, Features, Prompts, Reader
 from tui_sync.connectors.counted import CountsRequests
 from tui_sync.connectors.digest import digest
 from tui_sync.connectors.following import FollowingConnector, FollowingReader
-from tui_sync.errors import ConnectError, ConnectionLost, GuardRefused, NotFound, TimedOut, TuiSyncError
+from tui_sync.errors import GuardRefused, NotFound, TuiSyncError
 from tui_sync.ledger import open_ledger
 from tui_sync.ledger.exchange import export_plan, import_plan
+from tui_sync.logins import Logins
 from tui_sync.model import (
     Action,
     CompareBy,
@@ -63,19 +63,27 @@ class PlanProgress:
 
 
 class Session:
-    """One pair, from connecting to running. A face drives it from one thread; ``cancel`` comes from any."""
+    """One pair, from connecting to running. A face drives it from one thread; ``cancel`` comes from any.
 
-    def __init__(self, profile: Profile, *, prompts: Prompts, state_dir: Path | None = None) -> None:
+    ``logins`` of the same profile, should a face have begun them already, are then the session's to close.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        prompts: Prompts,
+        state_dir: Path | None = None,
+        logins: Logins | None = None,
+    ) -> None:
         self.profile = profile
         self.progress = PlanProgress()
         self.ledger = open_ledger(
             profile.pair_id, source=profile.source.url, target=profile.target.url, state_dir=state_dir
         )
-        self._prompts = prompts
+        self._logins = logins or Logins(profile, prompts)
         self._cancel = CancelToken()
         self._retry = Retry()
-        self._lock = threading.Lock()
-        self._connectors: dict[str, Connector] = {}
         self._engine: Engine | None = None
         self._sent_before: Counter[str] = Counter()
         self._following: tuple[Connector, FollowingConnector] | None = None
@@ -83,58 +91,19 @@ class Session:
     def connect(self) -> None:
         """Connect what is not connected, both sides at once. Raises the first side's ConnectError, NotFound,
         or Cancelled."""
-        sides = {"source": self.profile.source, "target": self.profile.target}
-        missing = {side: end for side, end in sides.items() if side not in self._connectors}
-        if not missing:
-            return
-        self.progress.phase = "connecting"
-        failures: dict[str, TuiSyncError] = {}
-        open_sides = threading.Semaphore(0)
-
-        def work(side: str, endpoint: Endpoint) -> None:
-            try:
-                self._keep(side, self._login(endpoint))
-            except (ConnectionLost, TimedOut) as error:
-                failures[side] = ConnectError(f"cannot connect to {printable(endpoint.url)}: {error}")
-            except TuiSyncError as error:
-                failures[side] = error
-            except Exception as error:  # noqa: BLE001 - raised in the thread that waits
-                failures[side] = TuiSyncError(f"internal error: {type(error).__name__}: {error}")
-            finally:
-                open_sides.release()
-
-        for side, endpoint in missing.items():
-            threading.Thread(target=work, args=(side, endpoint), daemon=True).start()
-        for _ in missing:
-            # A connect that hangs ends by its own deadline; a cancel does not wait for it.
-            while not open_sides.acquire(timeout=0.1):
-                self._cancel.check()
-        self._cancel.check()
-        for side in sides:
-            if side in failures:
-                raise failures[side]
-
-    def _login(self, endpoint: Endpoint) -> Connector:
-        """A line that is cut while it is made is worth another try; an answer is not."""
-        retry = replace(self._retry, attempts=_LOGIN_ATTEMPTS)
-        return retry.call(lambda: registry.connect(endpoint, self._prompts), self._cancel)
-
-    def _keep(self, side: str, connector: Connector) -> None:
-        with self._lock:
-            if not self._cancel.cancelled:
-                self._connectors[side] = connector
-                return
-        connector.close()
+        if self._logins.missing:
+            self.progress.phase = "connecting"
+            self._logins.wait()
 
     def source_reader(self) -> Reader:
         return self._source(self.profile.options).reader()
 
     def target_reader(self) -> Reader:
-        return self._connector("target").reader()
+        return self._logins.connector("target").reader()
 
     def _source(self, options: SyncOptions) -> Connector:
         """The source as these options have it seen."""
-        source = self._connector("source")
+        source = self._logins.connector("source")
         if options.symlinks is not Symlinks.FOLLOW or not source.reader().features.symlinks:
             return source
         if self._following is None or self._following[0] is not source:
@@ -150,22 +119,14 @@ class Session:
             return Links(why_not=lambda path: "symbolic link, and the target has none")
         return Links(copied=how is Symlinks.COPY)
 
-    def _connector(self, side: str) -> Connector:
-        connector = self._connectors.get(side)
-        if connector is None:
-            raise RuntimeError(f"the {side} is not connected")
-        return connector
-
     def requests(self) -> Counter[str]:
         """What was sent since the plan was begun to places where each request costs, by the operation's name;
         empty where neither side is one."""
         return self._sent() - self._sent_before
 
     def _sent(self) -> Counter[str]:
-        with self._lock:
-            connectors = list(self._connectors.values())
         sent: Counter[str] = Counter()
-        for connector in connectors:
+        for connector in self._logins.connectors():
             if isinstance(connector, CountsRequests):
                 sent += connector.requests
         return sent
@@ -199,7 +160,7 @@ class Session:
         self.progress = PlanProgress()
         self.progress.phase = "scanning"
         try:
-            source, target = self._connector("source"), self._connector("target")
+            source, target = self._logins.connector("source"), self._logins.connector("target")
             self._retry.call(lambda: check_apart(source, target), self._cancel)
             return self._scan_and_plan(self.source_reader(), self.target_reader(), keep_equal, only, watch)
         except TuiSyncError:
@@ -345,7 +306,7 @@ class Session:
         plan = import_plan(self.ledger, self.profile.pair_id, file, self._cancel.check)
         self._sent_before = self._sent()
         self.connect()
-        source, target = self._connector("source"), self._connector("target")
+        source, target = self._logins.connector("source"), self._logins.connector("target")
         self._retry.call(lambda: check_apart(source, target), self._cancel)
         self.progress.phase = "done"
         return plan
@@ -374,7 +335,7 @@ class Session:
         try:
             engine = Engine(
                 source=self._source(plan.options),
-                target=self._connector("target"),
+                target=self._logins.connector("target"),
                 ledger=self.ledger,
                 plan=replace(plan, totals=self.ledger.totals(plan.plan_id)),
                 listener=listener,
@@ -398,22 +359,15 @@ class Session:
         if engine is not None and not engine.wait(0):
             engine.cancel()
             return
-        self._close_connectors()
+        self._logins.close()
 
     def close(self) -> None:
         """Stop what is under way, close both sides and the ledger. May be called twice."""
         self.cancel()
         if self._engine is not None:
             self._engine.wait(5)
-        self._close_connectors()
+        self._logins.close()
         self.ledger.close()
-
-    def _close_connectors(self) -> None:
-        with self._lock:
-            connectors = list(self._connectors.values())
-            self._connectors.clear()
-        for connector in connectors:
-            connector.close()
 
 
 def _nothing() -> Generator[Scanned, None, None]:

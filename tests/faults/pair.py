@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.server import LyingServer
 from tui_sync import session as sessions
-from tui_sync.batch import run_batch
+from tui_sync.batch import BatchOptions, run_batch
 from tui_sync.connectors import registry
 from tui_sync.connectors.base import Connector, Endpoint, Prompts
 from tui_sync.errors import TuiSyncError
@@ -87,8 +87,7 @@ class Pair:
         out, err = io.StringIO(), io.StringIO()
         wanted = replace(options or SyncOptions(workers=1), **changed)
         try:
-            code = run_batch(
-                self.profile(wanted),
+            how = BatchOptions(
                 dry_run=dry_run,
                 save_plan=save_plan,
                 apply=apply,
@@ -97,6 +96,7 @@ class Pair:
                 stdout=out,
                 stderr=err,
             )
+            code = run_batch(self.profile(wanted), how)
         except TuiSyncError as error:
             return Ran(error.exit_code, [], err.getvalue(), str(error))
         return Ran(code, [json.loads(line) for line in out.getvalue().splitlines()], err.getvalue())

@@ -19,7 +19,7 @@ from tests.faults.proxy import Direction, Harm, HarmfulProxy
 from tests.support.sshd import Sshd
 from tui_sync import profiles
 from tui_sync import session as sessions
-from tui_sync.batch import run_batch
+from tui_sync.batch import BatchOptions, run_batch
 from tui_sync.connectors.sftp import paramiko_transport
 from tui_sync.connectors.sftp.session import SftpSession
 
@@ -50,9 +50,8 @@ class Ways:
     def sync(self) -> tuple[int, list[dict[str, Any]]]:
         out = io.StringIO()
         profile = profiles.load(self.profile)
-        code = run_batch(
-            profile, as_json=True, state_dir=self.home / "state", stdout=out, stderr=io.StringIO()
-        )
+        options = BatchOptions(as_json=True, state_dir=self.home / "state", stdout=out, stderr=io.StringIO())
+        code = run_batch(profile, options)
         return code, [json.loads(line) for line in out.getvalue().splitlines()]
 
 

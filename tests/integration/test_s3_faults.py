@@ -302,7 +302,7 @@ def test_an_upload_that_was_begun_and_not_noted_is_found_and_another_ones_is_not
             keeper = Partials(
                 opened.ledger,
                 opened.target_reader(),
-                opened._connector("target").writer(),
+                opened._logins.connector("target").writer(),
                 CancelToken(),
                 across_runs=True,
             )

@@ -46,6 +46,6 @@ def items(opened: Session, plan: Plan) -> dict[str, Item]:
 
 def requests(opened: Session, side: str) -> Counter[str]:
     """What the S3 connector of a side has sent so far."""
-    connector = opened._connector(side)
+    connector = opened._logins.connector(side)
     assert isinstance(connector, S3Connector)
     return connector.requests

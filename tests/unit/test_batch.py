@@ -15,13 +15,14 @@ from typing import Any, ClassVar
 import pytest
 
 import tui_sync.batch.run as run_module
-from tui_sync.batch import run_batch
+from tui_sync.batch import BatchOptions, run_batch
 from tui_sync.batch.display import Live, Plain, display, snapshot_text
 from tui_sync.batch.output import JsonOutput, TextOutput, totals_text
 from tui_sync.batch.prompts import RefusingPrompts
 from tui_sync.connectors.base import Endpoint
 from tui_sync.errors import Cancelled, LedgerError, LoginRefused, NotFound, PairLocked, TuiSyncError
 from tui_sync.export import lossless
+from tui_sync.logins import Logins
 from tui_sync.model import (
     Action,
     ChangeKind,
@@ -112,7 +113,7 @@ class FakeSession:
     block = False
     prepare: Callable[[FakeEngine], None] = staticmethod(lambda _engine: None)
 
-    def __init__(self, profile: Any, *, prompts: Any, state_dir: Path | None = None) -> None:
+    def __init__(self, profile: Any, *, prompts: Any, state_dir: Path | None, logins: Any) -> None:
         self.profile, self.prompts = profile, prompts
         counters = SimpleNamespace(entries=12, directories=1, errors=0)
         self.progress = SimpleNamespace(phase="scanning", source=counters, target=counters)
@@ -166,6 +167,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., type[FakeSession]]:
     def put(**attributes: Any) -> type[FakeSession]:
         made = type("Fake", (FakeSession,), {**attributes, "made": []})
         monkeypatch.setattr(run_module, "Session", made)
+        monkeypatch.setattr(Logins, "begin", lambda self: None)
         return made
 
     return put
@@ -173,7 +175,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., type[FakeSession]]:
 
 def batch(**options: Any) -> tuple[int, str, str]:
     out, err = io.StringIO(), io.StringIO()
-    code = run_batch(PROFILE, stdout=out, stderr=err, **options)  # type: ignore[arg-type]
+    code = run_batch(PROFILE, BatchOptions(stdout=out, stderr=err, **options))  # type: ignore[arg-type]
     return code, out.getvalue(), err.getvalue()
 
 
@@ -306,7 +308,7 @@ def test_an_error_before_the_plan_is_raised_and_leaves_no_summary(fake: Any) -> 
     made = fake(error=NotFound("the source folder does not exist"))
     out = io.StringIO()
     with pytest.raises(NotFound):
-        run_batch(PROFILE, as_json=True, stdout=out, stderr=io.StringIO())  # type: ignore[arg-type]
+        run_batch(PROFILE, BatchOptions(as_json=True, stdout=out, stderr=io.StringIO()))  # type: ignore[arg-type]
     assert out.getvalue() == ""
     assert made.made[0].closed
 
@@ -391,7 +393,7 @@ class ClosedPipe(io.StringIO):
 def test_a_run_whose_output_nobody_reads_is_cancelled(fake: Any) -> None:
     made = fake(outcomes=OUTCOMES, items=[])
     with pytest.raises(BrokenPipeError):
-        run_batch(PROFILE, stdout=ClosedPipe(), stderr=io.StringIO())  # type: ignore[arg-type]
+        run_batch(PROFILE, BatchOptions(stdout=ClosedPipe(), stderr=io.StringIO()))  # type: ignore[arg-type]
     assert made.made[0].engine.calls == ["cancel"]
     assert made.made[0].closed
 

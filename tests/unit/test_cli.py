@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import time
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 
 import tui_sync.batch
 from tui_sync import __version__, cli
+from tui_sync.batch import BatchOptions
 from tui_sync.errors import Cancelled, NotFound
 from tui_sync.model import CompareBy, DeleteLimit, Mode, Verify
 from tui_sync.profiles import Profile
@@ -54,8 +56,8 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Profile, dict[str, Any
     """Takes batch mode's place and keeps what it was called with."""
     calls: list[tuple[Profile, dict[str, Any]]] = []
 
-    def run_batch(profile: Profile, **options: Any) -> int:
-        calls.append((profile, options))
+    def run_batch(profile: Profile, options: BatchOptions) -> int:
+        calls.append((profile, asdict(options)))
         return 0
 
     monkeypatch.setattr(tui_sync.batch, "run_batch", run_batch)
@@ -67,16 +69,7 @@ def test_a_profile_goes_to_batch_mode_as_it_is(called: list[Any]) -> None:
     [(profile, options)] = called
     assert profile.name == "nightly"
     assert profile.options.workers == 3
-    assert options == {
-        "dry_run": False,
-        "as_json": False,
-        "quiet": False,
-        "retry_failed": False,
-        "save_plan": None,
-        "apply": None,
-        "log_file": None,
-        "metrics_file": None,
-    }
+    assert options == asdict(BatchOptions())
 
 
 def test_options_take_the_place_of_the_profiles_and_patterns_are_added(called: list[Any]) -> None:

@@ -9,16 +9,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from tui_sync.batch.display import Display, display
 from tui_sync.batch.log import RunLog
 from tui_sync.batch.metrics import Metrics
+from tui_sync.batch.options import BatchOptions
 from tui_sync.batch.outlet import Outlet, OutputFailed, Stream, Whisper
 from tui_sync.batch.output import JsonOutput, Output, Outputs, TextOutput, is_conflict, totals_text
-from tui_sync.batch.prompts import RefusingPrompts
 from tui_sync.batch.signals import Stops
+from tui_sync.connectors.base import Prompts
 from tui_sync.errors import Cancelled, GuardRefused, TuiSyncError
+from tui_sync.logins import Logins
 from tui_sync.model import Action, Item, Outcome, Plan, Summary, Verify
 from tui_sync.names import printable
 from tui_sync.profiles import Profile
@@ -30,45 +31,21 @@ _PROGRESS_S = 1.0
 _BACKLOG = 10_000
 
 
-def run_batch(
-    profile: Profile,
-    *,
-    dry_run: bool = False,
-    as_json: bool = False,
-    quiet: bool = False,
-    retry_failed: bool = False,
-    save_plan: Path | None = None,
-    apply: Path | None = None,
-    log_file: Path | None = None,
-    metrics_file: Path | None = None,
-    state_dir: Path | None = None,
-    stdout: TextIO | None = None,
-    stderr: TextIO | None = None,
-) -> int:
-    """Sync ``profile`` and return the exit code.
-
-    ``retry_failed`` plans only what the last run did not get done. ``save_plan`` writes the plan to a file
-    and runs nothing; ``apply`` runs the plan of such a file. ``log_file`` is appended to and rotated,
-    ``metrics_file`` replaced at the end, however that comes about.
-
-    Raises TuiSyncError where it ends before there is a plan, BrokenPipeError where nobody reads stdout any
-    more: then the run has been cancelled, as it is where stdout cannot be written for another reason. What
-    cannot be told on stderr is no error.
-    """
+def run(profile: Profile, stops: Stops, logins: Logins, prompts: Prompts, options: BatchOptions) -> int:
+    """See ``tui_sync.batch.run_batch``."""
     with (
-        Stops() as stops,
-        RunLog(log_file, profile) as log,
-        Metrics(metrics_file, profile, dry_run) as metrics,
+        RunLog(options.log_file, profile) as log,
+        Metrics(options.metrics_file, profile, options.dry_run) as metrics,
     ):
-        out = Outlet(stdout or sys.stdout, lambda: stops.hurry)
-        err = Whisper(Outlet(stderr or sys.stderr, lambda: stops.hurry))
-        session = Session(profile, prompts=RefusingPrompts(), state_dir=state_dir)
-        shown = display(err, out, as_json=as_json, quiet=quiet)
-        data = JsonOutput(shown.write) if as_json else TextOutput(shown.write, quiet=quiet)
+        out = Outlet(options.stdout or sys.stdout, lambda: stops.hurry)
+        err = Whisper(Outlet(options.stderr or sys.stderr, lambda: stops.hurry))
+        session = Session(profile, prompts=prompts, state_dir=options.state_dir, logins=logins)
+        shown = display(err, out, as_json=options.as_json, quiet=options.quiet)
+        data = JsonOutput(shown.write) if options.as_json else TextOutput(shown.write, quiet=options.quiet)
         output = Outputs(data, log, metrics)
         try:
-            made_of = _PlanMadeOf(retry_failed, apply, save_plan)
-            plan_only = dry_run or save_plan is not None
+            made_of = _PlanMadeOf(options.retry_failed, options.apply, options.save_plan)
+            plan_only = options.dry_run or options.save_plan is not None
             code = _Batch(session, output, shown, stops, out, plan_only, made_of).sync()
             # Whatever became of the run, its records are not all told.
             return Cancelled.exit_code if out.given_up else code

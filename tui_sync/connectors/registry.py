@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 from typing import cast
 
 from tui_sync.connectors.base import Connector, Endpoint, Prompts
@@ -20,10 +21,15 @@ def schemes() -> tuple[str, ...]:
     return tuple(_MODULES)
 
 
-def connect(endpoint: Endpoint, prompts: Prompts) -> Connector:
-    """Connect to an endpoint. Raises ConnectError, or NotFound where a local root's parent is missing."""
-    module = _MODULES.get(endpoint.scheme)
+def load(scheme: str) -> ModuleType:
+    """The connector's module. Raises UsageError for a scheme that is none of ``schemes``."""
+    module = _MODULES.get(scheme)
     if module is None:
         known = ", ".join(f"{scheme}://" for scheme in _MODULES)
-        raise UsageError(f"no connector for “{endpoint.scheme}://”: use a local path or one of {known}")
-    return cast(Connector, import_module(module).connect(endpoint, prompts))
+        raise UsageError(f"no connector for “{scheme}://”: use a local path or one of {known}")
+    return import_module(module)
+
+
+def connect(endpoint: Endpoint, prompts: Prompts) -> Connector:
+    """Connect to an endpoint. Raises ConnectError, or NotFound where a local root's parent is missing."""
+    return cast(Connector, load(endpoint.scheme).connect(endpoint, prompts))

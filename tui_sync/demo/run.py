@@ -65,9 +65,10 @@ def run_demo(
         )
         state = folder / "state"
         if headless:
-            from tui_sync.batch import run_batch
+            from tui_sync.batch import BatchOptions, run_batch
 
-            return run_batch(profile, dry_run=dry_run, as_json=as_json, quiet=quiet, state_dir=state)
+            options = BatchOptions(dry_run=dry_run, as_json=as_json, quiet=quiet, state_dir=state)
+            return run_batch(profile, options)
         from tui_sync.tui.app import run_app
 
         return run_app(profile, state_dir=state)

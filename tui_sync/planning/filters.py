@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pathspec.patterns.gitignore.base import GitIgnorePatternError
-from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
-
 from tui_sync.errors import UsageError
 from tui_sync.names import parent, printable
 
@@ -66,6 +63,10 @@ _ANY = {".": r".+", "(?P<ps_d>/)": r".+/"}
 
 
 def _pattern(text: str, key: str) -> _Pattern:
+    # Slow to load, and most syncs have no patterns.
+    from pathspec.patterns.gitignore.base import GitIgnorePatternError
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
     line = text if text.endswith("\\ ") else text.rstrip()
     # For git "dir/**" is all that is in dir, but not dir; pathspec lets it match "dir/" too.
     folder, inside, rest = line.rpartition("/**")
