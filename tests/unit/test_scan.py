@@ -10,13 +10,14 @@ import pytest
 from tests.unit.planning import scanned
 from tui_sync import names
 from tui_sync.cancel import CancelToken
-from tui_sync.connectors.base import Features, Listed
+from tui_sync.connectors.base import Features, Listed, Listings
 from tui_sync.connectors.memory import MemoryConnector
 from tui_sync.errors import Cancelled, ConnectionLost, NotFound, PermissionDenied, StorageError, TimedOut
 from tui_sync.model import Kind
 from tui_sync.planning import scan as scanning
 from tui_sync.planning.filters import Filters
 from tui_sync.planning.scan import ScanCounters, scan
+from tui_sync.planning.scanned import one_by_one
 
 FILE, DIRECTORY = Kind.FILE, Kind.DIRECTORY
 
@@ -35,6 +36,39 @@ class FakeReader:
     def list_dir(self, path: str) -> list[Listed]:
         self.hook(path)
         return list(self.listings.get(path, ()))
+
+
+class Together(FakeReader):
+    """Lists up to four directories in one call; ``calls`` are what was asked for, ``ended`` that one
+    of them is over."""
+
+    lists_together = 4
+
+    def __init__(self, listings: dict[str, Sequence[Listed]], hook: Callable[[str], None]) -> None:
+        super().__init__(listings, hook)
+        self.calls: list[list[str]] = []
+        self.ended = threading.Event()
+
+    def list_many(self, paths: Sequence[str]) -> Listings:
+        self.calls.append(list(paths))
+        try:
+            for path in paths:
+                try:
+                    found = self.list_dir(path)
+                except (ConnectionLost, TimedOut):
+                    raise
+                except StorageError as error:
+                    yield path, error
+                else:
+                    yield path, found
+        finally:
+            self.ended.set()
+
+
+def folders(count: int, files: int) -> dict[str, Sequence[Listed]]:
+    """Listings of a root with so many folders of so many files."""
+    inner = {f"{number:03}": [Listed(f"{file:03}", FILE) for file in range(files)] for number in range(count)}
+    return {"": [Listed(name, DIRECTORY) for name in inner], **inner}
 
 
 def paths(reader: object, **more: object) -> list[str]:
@@ -232,12 +266,76 @@ def test_what_is_listed_ahead_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(asked) == 201
 
 
+def test_directories_listed_together_are_what_each_is() -> None:
+    def hook(path: str) -> None:
+        if path.endswith("7"):
+            raise PermissionDenied("not for you")
+
+    listings = folders(40, 3)
+    reader = Together(listings, hook)
+    assert scanned(reader, workers=2) == scanned(FakeReader(listings, hook))  # type: ignore[arg-type]
+    assert max(len(call) for call in reader.calls) == 4
+    assert len({path for call in reader.calls for path in call}) <= 40
+
+
+def test_where_several_take_too_long_each_is_listed_by_itself() -> None:
+    def hook(path: str) -> None:
+        if path == "005":
+            raise TimedOut("too slow")
+
+    found = scanned(Together(folders(8, 1), hook), workers=1)  # type: ignore[arg-type]
+    assert {each.path: each.error for each in found if each.error} == {"005": "too slow"}
+    assert len(found) == 15
+
+
+def test_a_connection_lost_while_several_are_listed_is_raised() -> None:
+    def hook(path: str) -> None:
+        if path == "005":
+            raise ConnectionLost("gone")
+
+    with pytest.raises(ConnectionLost):
+        scanned(Together(folders(8, 1), hook))  # type: ignore[arg-type]
+
+
+def test_of_several_that_hold_very_much_the_rest_is_left_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanning, "AHEAD_ENTRIES", 100)
+    asked: list[str] = []
+    reader = Together(folders(20, 250), asked.append)
+    walk = scan(reader, filters=Filters(), cancel=CancelToken(), workers=1)  # type: ignore[arg-type]
+    next(walk)
+    assert reader.ended.wait(30)
+    # The first may have been consumed by the time that the second was there.
+    assert asked in (["", "000"], ["", "000", "001"])
+    assert reader.calls == [["000", "001", "002", "003"]]
+    assert len(list(one_by_one(walk))) == 20 * 251 - 1
+    assert sorted(asked) == sorted(reader.listings)
+
+
+def test_a_walk_that_waits_long_gets_more_threads() -> None:
+    seen: set[str] = set()
+    both = threading.Event()
+
+    def hook(path: str) -> None:
+        seen.add(threading.current_thread().name)
+        if len(seen) > 1:
+            both.set()
+        if path:
+            assert both.wait(30)
+
+    assert len(scanned(Together(folders(20, 1), hook), workers=4)) == 40  # type: ignore[arg-type]
+    assert len(seen) > 1
+
+
 def test_a_tight_bound_does_not_stop_the_walk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scanning, "AHEAD_DIRECTORIES", 1)
     monkeypatch.setattr(scanning, "AHEAD_ENTRIES", 1)
     tree = MemoryConnector({f"{a}/{b}/{c}": b"" for a in "xyz" for b in "xyz" for c in "xyz"})
     found = paths(tree.reader(), workers=4)
     assert found == sorted(tree.nodes, key=names.sort_key)
+    together = Together(
+        {path: tree.reader().list_dir(path) for path in ("", *tree.nodes) if len(path) < 4}, print
+    )
+    assert paths(together, workers=4) == found
 
 
 def test_cancel_ends_a_scan_that_hangs() -> None:

@@ -7,7 +7,7 @@ deadline, and raises only errors of ``tui_sync.errors``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
@@ -107,6 +107,10 @@ class Listed(NamedTuple):
     def at(self, path: str) -> Entry:
         """The entry under a path that ``names.join`` has passed."""
         return Entry(path, self.kind, self.size, self.mtime_ns, self.mode, self.etag, self.link_target)
+
+
+# Of several directories: path, and what is in it or why that is not known. To be closed.
+Listings: TypeAlias = Generator[tuple[str, list[Listed] | StorageError], None, None]
 
 
 class Download(Protocol):
@@ -323,6 +327,22 @@ class ReadsAhead(Protocol):
 
     def for_walk(self) -> Reader:
         """A reader for one walk over the tree as it is now, each directory listed once, parents first."""
+
+
+@runtime_checkable
+class ListsMany(Protocol):
+    """A Reader that can list several directories in the round trips of one."""
+
+    @property
+    def lists_together(self) -> int:
+        """How many directories one call had best be given."""
+
+    def list_many(self, paths: Sequence[str]) -> Listings:
+        """``list_dir`` of each, with its path, in whatever order they come. An error that concerns one
+        directory is its answer; what concerns them all (ConnectionLost, TimedOut) is raised.
+
+        Each is read in full when it is its turn, and no more than the beginning of the others before that.
+        """
 
 
 @runtime_checkable

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from typing import TypeAlias, TypeGuard
 
 from tui_sync import names
 from tui_sync.cancel import CancelToken
-from tui_sync.connectors.base import Listed, Reader, ReadsAhead
-from tui_sync.errors import ConnectionLost, StorageError, UnsafeName
+from tui_sync.connectors.base import Listed, Listings, ListsMany, Reader, ReadsAhead
+from tui_sync.errors import ConnectionLost, StorageError, TimedOut, UnsafeName
 from tui_sync.model import Entry, Kind
 from tui_sync.planning.filters import Filters
 from tui_sync.planning.listing import Listing
@@ -21,7 +21,8 @@ from tui_sync.planning.scanned import Scanned, Siblings
 AHEAD_DIRECTORIES = 512
 AHEAD_ENTRIES = 20_000
 MOST_LEFTOVERS = 10_000
-_TICK_S = 0.1
+# A walk that has to wait longer is worth one more thread.
+_PATIENCE_S = 0.02
 
 
 class ScanCounters:
@@ -120,10 +121,14 @@ class _Walk:
         rename: Callable[[str], str] | None,
     ) -> None:
         self._reader = reader
+        self._together = reader.lists_together if isinstance(reader, ListsMany) else 1
         self._filters = filters
         self._cancel = cancel
         self._counters = counters
         self._workers = workers
+        # How many threads there may be by now. Where one of them lists several directories in a moment, more
+        # of them only get into each other's way.
+        self._hired = 1 if self._together > 1 else workers
         self._rename = rename
         self._lock = threading.Lock()
         self._work_ready = threading.Condition(self._lock)
@@ -173,7 +178,10 @@ class _Walk:
                 self._work_ready.notify()
             while not folder.done:
                 self._cancel.check()
-                self._listed.wait(_TICK_S)
+                if not self._listed.wait(_PATIENCE_S) and self._hired < self._workers:
+                    self._hired += 1
+                    if self._waiting and not self._idle:
+                        self._hire()
             self._awaited = None
             self._ahead_directories -= 1
             self._ahead_entries -= folder.entries
@@ -183,43 +191,93 @@ class _Walk:
         if folder.failure is not None:
             raise folder.failure
 
-    def _schedule(self, folders: Sequence[_Folder]) -> None:
+    def _schedule(self, folders: Collection[_Folder]) -> None:
         """Queue directories and see to enough threads. The lock must be held."""
         for folder in folders:
             heapq.heappush(self._waiting, folder)
-        for _ in range(min(len(folders) - self._idle, self._workers - self._threads)):
-            self._threads += 1
-            threading.Thread(target=self._work, name=f"scan-{self._threads}", daemon=True).start()
+        for _ in range(min(len(folders) - self._idle, self._hired - self._threads)):
+            self._hire()
         self._work_ready.notify(len(folders))
 
-    def _take(self) -> _Folder | None:
-        """The next directory to list, None when the scan is over. Waits."""
+    def _hire(self) -> None:
+        self._threads += 1
+        threading.Thread(target=self._work, name=f"scan-{self._threads}", daemon=True).start()
+
+    def _take(self) -> list[_Folder]:
+        """The next directories to list, none when the scan is over. Waits."""
         with self._lock:
             while not self._stopped:
                 if self._waiting and (self._waiting[0] is self._awaited or self._has_room()):
-                    self._ahead_directories += 1
-                    return heapq.heappop(self._waiting)
+                    # No more than leaves something to do for the other threads.
+                    most = min(self._together, -(-len(self._waiting) // self._workers))
+                    taken: list[_Folder] = []
+                    while not taken or (len(taken) < most and self._has_room()):
+                        taken.append(heapq.heappop(self._waiting))
+                        self._ahead_directories += 1
+                    return taken
                 self._idle += 1
                 self._work_ready.wait()
                 self._idle -= 1
-            return None
+            return []
 
     def _has_room(self) -> bool:
         return self._ahead_directories < AHEAD_DIRECTORIES and self._ahead_entries < AHEAD_ENTRIES
 
     def _work(self) -> None:
-        while (folder := self._take()) is not None:
+        while taken := self._take():
+            left = {folder.path: folder for folder in taken}
             try:
-                self._sort(folder, self._reader.list_dir(folder.path))
-            except StorageError as error:
-                if folder.path and not isinstance(error, ConnectionLost):
-                    folder.error = str(error)
-                else:
-                    folder.failure = error
-            # Whatever else went wrong is raised in the thread that waits for this directory.
+                with closing(self._listings(list(left))) as listings:
+                    for path, listing in listings:
+                        self._take_in(left[path], listing)
+                        del left[path]
+                        if left and self._is_far_ahead(left):
+                            break
+            # Raised in the thread that waits for one of these directories.
             except Exception as error:  # noqa: BLE001
-                folder.failure = error
-            self._done(folder)
+                for folder in left.values():
+                    folder.failure = error
+                    self._done(folder)
+            else:
+                self._give_back(left.values())
+
+    def _listings(self, paths: list[str]) -> Listings:
+        """See ``base.ListsMany.list_many``."""
+        left = dict.fromkeys(paths)
+        if len(left) > 1 and isinstance(self._reader, ListsMany):
+            # Of several at a time there is no telling which one took too long.
+            with suppress(TimedOut), closing(self._reader.list_many(paths)) as listings:
+                for path, listing in listings:
+                    del left[path]
+                    yield path, listing
+        for path in left:
+            answer: list[Listed] | StorageError
+            try:
+                answer = self._reader.list_dir(path)
+            except StorageError as error:
+                if not path or isinstance(error, ConnectionLost):
+                    raise
+                answer = error
+            yield path, answer
+
+    def _take_in(self, folder: _Folder, listing: list[Listed] | StorageError) -> None:
+        if isinstance(listing, StorageError):
+            folder.error = str(listing)
+        else:
+            self._sort(folder, listing)
+        self._done(folder)
+
+    def _is_far_ahead(self, left: Mapping[str, _Folder]) -> bool:
+        """Whether directories that were taken should rather wait: others turned out to hold very much."""
+        with self._lock:
+            awaited = self._awaited is not None and self._awaited.path in left
+            return self._ahead_entries >= 2 * AHEAD_ENTRIES and not awaited
+
+    def _give_back(self, folders: Collection[_Folder]) -> None:
+        with self._lock:
+            self._ahead_directories -= len(folders)
+            if not self._stopped:
+                self._schedule(folders)
 
     def _done(self, folder: _Folder) -> None:
         with self._lock:

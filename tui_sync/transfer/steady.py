@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tui_sync.cancel import CancelToken
-from tui_sync.connectors.base import Download, Features, Fetched, Listed, Reader, ReadsAhead
+from tui_sync.connectors.base import (
+    Download,
+    Features,
+    Fetched,
+    Listed,
+    Listings,
+    ListsMany,
+    Reader,
+    ReadsAhead,
+)
 from tui_sync.connectors.digest import HashesFiles
-from tui_sync.errors import StorageError
+from tui_sync.errors import ConnectError, StorageError, TuiSyncError
 from tui_sync.model import Entry
 from tui_sync.transfer.retry import Retry
 
@@ -30,6 +39,28 @@ class SteadyReader:
 
     def list_dir(self, path: str) -> list[Listed]:
         return self._retry.call(lambda: self._reader.list_dir(path), self._cancel)
+
+    @property
+    def lists_together(self) -> int:
+        return self._reader.lists_together if isinstance(self._reader, ListsMany) else 1
+
+    def list_many(self, paths: Sequence[str]) -> Listings:
+        assert isinstance(self._reader, ListsMany)
+        left = dict.fromkeys(paths)
+        attempt = 0
+        while left:
+            try:
+                for path, found in self._reader.list_many(list(left)):
+                    del left[path]
+                    attempt = 0
+                    yield path, found
+            except ConnectError:
+                raise
+            except TuiSyncError as error:
+                self._cancel.check()
+                attempt += 1
+                if not self._retry.again(error, attempt, self._cancel):
+                    raise
 
     def stat(self, path: str) -> Entry:
         return self._retry.call(lambda: self._reader.stat(path), self._cancel)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import stat
-from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
@@ -16,6 +15,7 @@ from tui_sync.connectors.base import (
     Features,
     Fetched,
     Listed,
+    Listings,
     Mark,
     Parcel,
     Place,
@@ -25,13 +25,13 @@ from tui_sync.connectors.base import (
     prefixes,
 )
 from tui_sync.connectors.digest import ALGORITHM
-from tui_sync.connectors.sftp import openssh_transport, packs, wire
+from tui_sync.connectors.sftp import listing, openssh_transport, packs, wire
 from tui_sync.connectors.sftp.backup import back_up_many
 from tui_sync.connectors.sftp.download import SftpDownload
 from tui_sync.connectors.sftp.links import Links
 from tui_sync.connectors.sftp.login import Login, login_of
 from tui_sync.connectors.sftp.pool import FAR_S, SessionPool
-from tui_sync.connectors.sftp.remote import SECOND_NS, Remote, link_text, listed_all
+from tui_sync.connectors.sftp.remote import SECOND_NS, Remote
 from tui_sync.connectors.sftp.rename import rename_new, rename_over
 from tui_sync.connectors.sftp.session import Reply, SftpSession
 from tui_sync.connectors.sftp.shell import Shell
@@ -46,14 +46,8 @@ from tui_sync.errors import (
     StorageError,
     TimedOut,
 )
-from tui_sync.model import Entry, Kind
+from tui_sync.model import Entry
 from tui_sync.names import printable
-
-_READ_AHEAD = 3
-# sftp-server joins the folder and a name into a buffer of this size, and leaves out what does not fit.
-_LONGEST_PATH = 4096
-_LONGEST_NAME = 255
-_LINKS_AHEAD = 64
 
 
 def connect(endpoint: Endpoint, prompts: Prompts) -> SftpConnector:
@@ -220,7 +214,7 @@ def _mark(reply: Reply) -> Mark | None:
 
 
 class SftpReader:
-    """See ``base.Reader`` and ``digest.HashesFiles``."""
+    """See ``base.Reader``, ``base.ListsMany`` and ``digest.HashesFiles``."""
 
     def __init__(self, remote: Remote, features: Features) -> None:
         self._remote = remote
@@ -231,15 +225,14 @@ class SftpReader:
         return self._features
 
     def list_dir(self, path: str) -> list[Listed]:
-        full = self._remote.full(path)
-        with self._remote.pool.session() as session:
-            handle = session.send(wire.OpenDir(full), "list", full).handle()
-            try:
-                children = _read_dir(session, handle, full)
-            finally:
-                if session.alive:
-                    session.send(wire.Close(handle), "close", full)
-            return _read_links(session, full, children)
+        return listing.list_dir(self._remote, path)
+
+    @property
+    def lists_together(self) -> int:
+        return listing.TOGETHER
+
+    def list_many(self, paths: Sequence[str]) -> Listings:
+        return listing.list_many(self._remote, paths)
 
     def stat(self, path: str) -> Entry:
         with self._remote.pool.session() as session:
@@ -283,65 +276,6 @@ class SftpReader:
                     folder = folder.rpartition("/")[0] or "/"
                 except (PermissionDenied, NotSupported):
                     return None
-
-
-def _read_dir(session: SftpSession, handle: bytes, full: str) -> list[Listed]:
-    """All the children. Raises StorageError where the server may have kept some to itself: OpenSSH's answers
-    a listing without the names that it cannot look at, and says no word of that."""
-    if len(full.encode("utf-8", "surrogateescape")) + 1 + _LONGEST_NAME >= _LONGEST_PATH:
-        raise StorageError(f"the path “{printable(full)}” is too long to be listed in full")
-    children: list[Listed] = []
-    sees_itself = False
-    asked: deque[Reply] = deque()
-    while True:
-        while len(asked) < _READ_AHEAD:
-            asked.append(session.send(wire.ReadDir(handle), "list", full))
-        names = asked.popleft().names()
-        if not names:
-            break
-        page = listed_all(names)
-        sees_itself = sees_itself or any(child.name == "." for child in page)
-        children += [child for child in page if child.name not in (".", "..")]
-    if not sees_itself:
-        _look_inside(session, full)
-    return children
-
-
-def _look_inside(session: SftpSession, full: str) -> None:
-    """Raise where nothing in the folder can be looked at."""
-    try:
-        session.send(wire.Lstat(f"{full.rstrip('/')}/."), "list", full).attributes()
-    except PermissionDenied:
-        raise PermissionDenied(
-            f"cannot list “{printable(full)}” in full: what is in it may not be looked at"
-        ) from None
-    except NotFound:
-        # Where the folder itself is there, its server is one that knows no “.”: no other says that.
-        session.send(wire.Lstat(full), "list", full).attributes()
-
-
-def _read_links(session: SftpSession, full: str, children: list[Listed]) -> list[Listed]:
-    """The children with the texts of the symlinks among them."""
-    links = [index for index, child in enumerate(children) if child.kind is Kind.SYMLINK]
-    for first in range(0, len(links), _LINKS_AHEAD):
-        asked = [
-            (
-                index,
-                session.send(
-                    wire.ReadLink(f"{full.rstrip('/')}/{children[index].name}"), "read the link", full
-                ),
-            )
-            for index in links[first : first + _LINKS_AHEAD]
-        ]
-        for index, reply in asked:
-            try:
-                children[index] = children[index]._replace(link_target=link_text(reply))
-            except (ConnectionLost, TimedOut):
-                raise
-            except StorageError:
-                # Gone by now, or not ours to read: the listing is complete without its text.
-                continue
-    return children
 
 
 class SftpWriter:
