@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.contract.support import BatchPrompts
 from tui_sync.connectors.base import Endpoint
+from tui_sync.connectors.s3.connector import S3Connector, connect
 from tui_sync.demo.s3_server import Account, S3Server
 
 ADMIN = Account("test:tester", "secret-of-the-tester")
@@ -15,6 +18,15 @@ ADMIN = Account("test:tester", "secret-of-the-tester")
 GUEST = Account("test:guest", "secret-of-the-guest", admin=False)
 
 _numbers = itertools.count(1)
+
+
+@contextmanager
+def connected(endpoint: Endpoint) -> Iterator[S3Connector]:
+    connector = connect(endpoint, BatchPrompts())
+    try:
+        yield connector
+    finally:
+        connector.close()
 
 
 def start(folder: Path) -> S3Server:

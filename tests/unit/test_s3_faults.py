@@ -67,6 +67,7 @@ def answer(code: str, status: int = 400, message: str = SECRET) -> boto.ClientEr
         (boto.NoCredentialsError(), LoginRefused, "anonymous"),
         (boto.ProfileNotFound(profile="p"), LoginRefused, "aws_profile"),
         (boto.UnauthorizedSSOTokenError(), LoginRefused, "log in with the AWS tools"),
+        (boto.FlexibleChecksumError(error_msg="crc32"), VerifyFailed, "checksum"),
         (boto.ParamValidationError(report=SECRET), StorageError, "ParamValidationError"),
     ],
     ids=lambda value: getattr(value, "__name__", None) or str(value)[:40],
@@ -101,7 +102,7 @@ def test_a_precondition_and_its_attempts_are_told() -> None:
 
 
 @pytest.mark.parametrize("room", ["tui_sync.session", "tui_sync.connectors.registry", "tui_sync.profiles"])
-def test_boto3_is_loaded_only_when_it_is_asked_for(room: str) -> None:
+def test_botocore_is_loaded_only_when_it_is_asked_for(room: str) -> None:
     code = f"import {room}, sys; print(*(name for name in sys.modules if name.startswith('boto')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

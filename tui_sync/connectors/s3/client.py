@@ -1,4 +1,4 @@
-"""One bucket as the rest of the connector sees it: settings, the boto3 client, requests and their count."""
+"""One bucket as the rest of the connector sees it: settings, botocore's client, requests and their count."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
-import boto3
 from botocore import UNSIGNED
+from botocore import exceptions as boto
 from botocore.config import Config
+from botocore.credentials import Credentials
+from botocore.session import Session
 
 from tui_sync.connectors.base import Endpoint, Prompts
 from tui_sync.connectors.s3 import faults
 from tui_sync.connectors.s3.calls import Budget, Calls
 from tui_sync.connectors.s3.keys import MIB, Place
+from tui_sync.connectors.s3.reads import Reads
 from tui_sync.errors import LoginRefused, NotFound, StorageError, TuiSyncError
 from tui_sync.names import printable
 
@@ -66,7 +69,9 @@ class Store:
     two stores that one server knows under one login: content can be copied there without coming here.
     """
 
-    def __init__(self, endpoint: Endpoint, settings: Settings, client: Any, account: object) -> None:
+    def __init__(
+        self, endpoint: Endpoint, settings: Settings, client: Any, credentials: Any, account: object
+    ) -> None:
         self.label = endpoint.url
         self.place = Place(endpoint.host, endpoint.path)
         self.settings = settings
@@ -78,6 +83,8 @@ class Store:
         self.folders = Folders()
         # Set once content was copied from here without being read: then opening need not fetch any.
         self.copied_on_server = False
+        # Set where what is written here will be copies of that kind: begun when their source is known.
+        self.filled_by_copies = False
         # Cleared where the server turns out not to know If-None-Match on writing.
         self.conditional = True
         # Cleared where an answer does not show that the server has the bytes that were sent.
@@ -87,17 +94,31 @@ class Store:
         self._count = threading.Lock()
         self._publishing: set[str] = set()
         self._published = threading.Condition()
-        client.meta.events.register("before-send.s3", self._counted)
+        self._reads = Reads(client, credentials, self._counted)
+        client.meta.events.register(
+            "before-send.s3", lambda event_name, **_: self._counted(event_name.rpartition(".")[2])
+        )
 
-    def _counted(self, event_name: str, **_more: object) -> None:
+    def _counted(self, operation: str) -> None:
         with self._count:
-            self.requests[event_name.rpartition(".")[2]] += 1
+            self.requests[operation] += 1
 
     def send(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """One request to the bucket, in this thread. Raises what botocore raises."""
-        answer: dict[str, Any] = getattr(self._client, operation)(
-            Bucket=self.place.bucket, **self._common, **parameters
-        )
+        parameters |= self._common
+        answer = self._reads.send(operation, parameters)
+        if answer is not None:
+            return answer
+        try:
+            return self._sent(operation, parameters)
+        except boto.ClientError as error:
+            if operation == "head_object" and faults.code_of(error) in ("400", "403"):
+                # HEAD is refused without a word. Raises what the server says to a GET.
+                self._sent("get_object", parameters)["Body"].close()
+            raise
+
+    def _sent(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = getattr(self._client, operation)(Bucket=self.place.bucket, **parameters)
         return answer
 
     def call(self, operation: str, verb: str, path: str, **parameters: Any) -> dict[str, Any]:
@@ -111,7 +132,7 @@ class Store:
 
     @contextmanager
     def telling(self, verb: str, path: str) -> Iterator[None]:
-        """Turn errors of boto3 into the program's own: ``cannot VERB “PATH”: …``."""
+        """Turn errors of botocore into the program's own: ``cannot VERB “PATH”: …``."""
         problem: TuiSyncError | None = None
         try:
             yield
@@ -206,13 +227,13 @@ def open_store(endpoint: Endpoint, prompts: Prompts) -> Store:
     access_key, secret_key, token = _login(endpoint, prompts)
     problem: TuiSyncError | None = None
     try:
-        client = _client(settings, access_key, secret_key, token)
+        client, credentials = _client(settings, access_key, secret_key, token)
     except Exception as error:  # noqa: BLE001 - botocore's errors have no common base of their own
         problem = faults.translated(error, "open", "", endpoint.host)
     if problem is not None:
         raise problem
     account = (settings.endpoint_url, settings.aws_profile, settings.anonymous, access_key, token)
-    return Store(endpoint, settings, client, account)
+    return Store(endpoint, settings, client, credentials, account)
 
 
 def _login(endpoint: Endpoint, prompts: Prompts) -> tuple[str | None, str | None, str | None]:
@@ -236,7 +257,10 @@ def _login(endpoint: Endpoint, prompts: Prompts) -> tuple[str | None, str | None
     return access_key, secret_key, values.get("session_token")
 
 
-def _client(settings: Settings, access_key: str | None, secret_key: str | None, token: str | None) -> Any:
+def _client(
+    settings: Settings, access_key: str | None, secret_key: str | None, token: str | None
+) -> tuple[Any, Any]:
+    """The client, and the credentials that it signs with: None where it does not, or finds none."""
     style = settings.addressing
     if style == "auto" and settings.endpoint_url:
         # Servers other than Amazon's seldom have a host name for each bucket.
@@ -258,15 +282,19 @@ def _client(settings: Settings, access_key: str | None, secret_key: str | None, 
     with _session_lock:
         session = _sessions.get(settings.aws_profile)
         if session is None:
-            session = boto3.session.Session(profile_name=settings.aws_profile)
-            _sessions[settings.aws_profile] = session
-        return session.client(
+            session = _sessions[settings.aws_profile] = Session(profile=settings.aws_profile)
+        client = session.create_client(
             "s3",
             endpoint_url=settings.endpoint_url,
-            region_name=settings.region or session.region_name or "us-east-1",
+            region_name=settings.region or session.get_config_variable("region") or "us-east-1",
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
             aws_session_token=token,
             verify=(settings.ca_bundle or None) if settings.verify_tls else False,
             config=config,
         )
+        if settings.anonymous:
+            return client, None
+        if access_key is not None:
+            return client, Credentials(access_key, secret_key, token)
+        return client, session.get_credentials()

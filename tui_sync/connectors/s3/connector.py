@@ -229,6 +229,7 @@ class S3Writer(OneByOneWriter):
         if not isinstance(reader, S3Reader) or reader.store.account != self._store.account:
             return False
         reader.store.copied_on_server = True
+        self._store.filled_by_copies = True
         return True
 
     def stage_many(self, parcels: Sequence[Parcel]) -> list[Entry | StorageError]:
@@ -359,7 +360,7 @@ class S3Writer(OneByOneWriter):
 
     def _copy(self, old: str, new: str, mtime_ns: int | None, *, replace: bool) -> None:
         answer = self._store.call("head_object", "examine", old, Key=self._store.place.key(old))
-        source = S3Download(self._store, old, answer, int(answer["ContentLength"]), None)
+        source = S3Download(self._store, old, answer)
         upload = S3Upload(self._store, new, size=None, mtime_ns=mtime_ns)
         try:
             upload.copy_from(source)

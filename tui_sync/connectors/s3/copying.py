@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from tui_sync.connectors.s3.client import Store
-from tui_sync.connectors.s3.keys import MIB, MOST_PARTS
+from tui_sync.connectors.s3.keys import MIB, MOST_PARTS, lowered
 from tui_sync.model import Entry
 
 # CopyObject takes up to 5 GiB ("CopyObject" in the S3 API reference), but answers only when all is copied.
@@ -40,7 +40,7 @@ def in_parts(source: Source) -> bool:
 def headers_of(answer: Mapping[str, Any]) -> dict[str, Any]:
     """What an object has beside its content, as parameters that give it to another one."""
     kept = {name: answer[name] for name in _HEADERS if answer.get(name)}
-    return {**kept, "Metadata": dict(answer.get("Metadata") or {})}
+    return {**kept, "Metadata": lowered(answer.get("Metadata") or {})}
 
 
 def copy_object(store: Store, source: Source, key: str, attributes: Mapping[str, Any]) -> dict[str, Any]:

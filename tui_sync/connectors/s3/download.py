@@ -1,13 +1,15 @@
-"""Objects opened for reading: ranges fetched ahead in parallel, all of one version, checked at the end."""
+"""Objects opened for reading: one answer or parallel ranges, all of one version, checked at the end."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import threading
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -23,13 +25,13 @@ from tui_sync.errors import Drifted, NotFound, StorageError, Vanished, VerifyFai
 from tui_sync.model import Entry
 from tui_sync.names import printable
 
-# What one GET fetches, and how many of one object are under way. The first is always let through; the
-# others share the connector's budget.
-CHUNK = 4 * MIB
-AHEAD = 6
+# Ranges that are fetched at a time, and how many of one object are under way. The first is always let
+# through; the others share the connector's budget.
+_CHUNK = 4 * MIB
+_LARGE_CHUNK = 8 * MIB
+_AHEAD = 6
 # Of what is at least so long, one answer is tried first: it costs the server and us the least.
 _LARGE = 64 * MIB
-_LARGE_CHUNK = 8 * MIB
 _BLOCK = MIB
 _SKIPPED = "InvalidRange"
 
@@ -37,13 +39,13 @@ T = TypeVar("T")
 
 
 def open_object(store: Store, path: str) -> S3Download:
-    """Raises NotFound, or the store's error. The content up to ``CHUNK`` comes with the same request."""
+    """Raises NotFound, or the store's error. One request for all of it, whose answer ``blocks`` reads."""
     key = store.place.key(path)
     if store.copied_on_server:
         answer = store.call("head_object", "open", path, Key=key)
-        return S3Download(store, path, answer, int(answer["ContentLength"]), None)
-    answer, size, first = store.run("open", path, lambda: _fetch_first(store, key))
-    return S3Download(store, path, answer, size, first)
+        return S3Download(store, path, answer)
+    answer = store.run("open", path, lambda: _get(store, key, None, None, checksum=True))
+    return S3Download(store, path, answer, body=answer.pop("Body"), checksum_told=True)
 
 
 def fetch_small(store: Store, path: str, most: int) -> tuple[Entry, bytes]:
@@ -54,21 +56,11 @@ def fetch_small(store: Store, path: str, most: int) -> tuple[Entry, bytes]:
     size = int(answer["ContentLength"])
     if size > most:
         raise StorageError(f"“{printable(path)}” holds more than {most} bytes")
-    with S3Download(store, path, answer, size, body, checksum_told=True) as download:
-        return download.entry, b"".join(download.blocks())
-
-
-def _fetch_first(store: Store, key: str) -> tuple[dict[str, Any], int, bytes]:
-    """The answer, the size of the whole object, and its beginning."""
-    try:
-        answer, body = _fetch(store, key, 0, CHUNK)
-    except boto.ClientError as error:
-        if faults.code_of(error) != _SKIPPED:
-            raise
-        # No range of an empty object can be had.
-        answer, body = _fetch(store, key, None, None)
-    shown = str(answer.get("ContentRange", ""))
-    return answer, int(shown.rpartition("/")[2]) if shown else len(body), body
+    check = _check_of(answer)
+    if check is not None:
+        check.update(body)
+        _need(check, path)
+    return as_listed(store, entry_of(path, answer, size)), body
 
 
 def _get(
@@ -88,10 +80,18 @@ def _get(
     if checksum:
         parameters["ChecksumMode"] = "ENABLED"
     answer = store.send("get_object", **parameters)
-    if start and not str(answer.get("ContentRange", "")).startswith(f"bytes {start}-"):
+    if start is not None and stop is not None and not _is_range(answer, start, stop):
         answer["Body"].close()
         raise StorageError(f"the server gave other bytes of “{printable(key)}” than it was asked for")
     return answer
+
+
+def _is_range(answer: dict[str, Any], start: int, stop: int) -> bool:
+    """Whether an answer has the bytes that were asked for; where that is all, it need not say so."""
+    told = answer.get("ContentRange")
+    if told is None:
+        return start == 0 and int(answer["ContentLength"]) == stop
+    return str(told).startswith(f"bytes {start}-{stop - 1}/")
 
 
 def _fetch(
@@ -129,22 +129,27 @@ class S3Download:
         store: Store,
         path: str,
         answer: dict[str, Any],
-        size: int,
-        first: bytes | None,
         *,
+        body: Any = None,
         checksum_told: bool = False,
     ) -> None:
-        """``checksum_told``: the answer has the checksum of the whole, if the server knows one."""
+        """``answer`` is one to HEAD or GET for the whole object, ``body`` what comes with it, not read yet.
+        ``checksum_told``: it has the checksum of the whole, if the server knows one."""
         self.store = store
         self.answer = answer
         self._path = path
         self._key = store.place.key(path)
         self.version = plain(answer.get("ETag"))
         """The ETag that requests for this object take as a condition."""
-        self._entry = as_listed(store, entry_of(path, answer, size))
-        self._first = first
+        self._body = body
+        self._lock = threading.Lock()
         self._checksum_told = checksum_told
         self._closed = False
+        try:
+            self._entry = as_listed(store, entry_of(path, answer, int(answer["ContentLength"])))
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def entry(self) -> Entry:
@@ -163,29 +168,32 @@ class S3Download:
                 if check is not None:
                     check.update(block)
                 yield block
-        if check is not None and not check.holds():
-            raise VerifyFailed(f"“{printable(self._path)}” did not arrive as the server's checksum says")
+        if check is not None:
+            _need(check, self._path)
 
     def _chunks(self, start: int, end: int) -> Iterator[bytes]:
-        first, self._first = self._first, None
-        if first is not None and start < end and start < len(first):
-            yield first if start == 0 and end >= len(first) else first[start:end]
-            start = len(first)
-        del first
-        if end - start >= _LARGE:
-            for piece in self._streamed(start, end):
+        body = self._take_body() if start == 0 else None
+        if body is not None or end - start >= _LARGE:
+            for piece in self._streamed(start, end, body):
                 start += len(piece)
                 yield piece
                 del piece
         yield from self._ranges(start, end)
 
-    def _streamed(self, start: int, end: int) -> Iterator[bytes]:
+    def _take_body(self) -> Any:
+        """That of the answer this was opened with; it can be read once."""
+        with self._lock:
+            body, self._body = self._body, None
+        return body
+
+    def _streamed(self, start: int, end: int, body: Any) -> Iterator[bytes]:
         """One answer, as far as it is fast enough."""
         stream = Stream(
             self.store,
             lambda at, stop: _get(self.store, self._key, at, stop, self.version)["Body"],
             start,
             end,
+            body,
         )
         pieces = stream.pieces()
         try:
@@ -202,8 +210,8 @@ class S3Download:
         ahead: deque[tuple[Future[bytes], int]] = deque()
         try:
             while start < end or ahead:
-                while start < end and len(ahead) < AHEAD:
-                    size = min(_LARGE_CHUNK if large else CHUNK, end - start)
+                while start < end and len(ahead) < _AHEAD:
+                    size = min(_LARGE_CHUNK if large else _CHUNK, end - start)
                     if ahead and not self.store.downloading.try_take(size):
                         break
                     # The one that is waited for next is not counted, or nothing might ever be.
@@ -247,15 +255,11 @@ class S3Download:
             raise
 
     def _check(self) -> _Check | None:
-        """What to check the whole content against: the ETag where it is an MD5, else the checksum that the
-        server keeps for the whole object. None where it has neither."""
-        md5 = md5_of(self.version, self.answer)
-        if md5 is not None:
-            return _Hash("md5", bytes.fromhex(md5))
-        if self._checksum_told:
-            return _of_object(self.answer)
+        """What to check the whole content against."""
+        if self._checksum_told or md5_of(self.version, self.answer) is not None:
+            return _check_of(self.answer)
         answer = self.store.call("head_object", "examine", self._path, Key=self._key, ChecksumMode="ENABLED")
-        return _of_object(answer)
+        return _check_of(answer)
 
     def restat(self) -> Entry:
         answer = self.store.call("head_object", "examine", self._path, Key=self._key)
@@ -263,7 +267,10 @@ class S3Download:
 
     def close(self) -> None:
         self._closed = True
-        self._first = None
+        body = self._take_body()
+        if body is not None:
+            with suppress(Exception):
+                body.close()
 
     def __enter__(self) -> Self:
         return self
@@ -275,7 +282,7 @@ class S3Download:
 
 
 class _Check(Protocol):
-    def update(self, data: memoryview, /) -> None: ...
+    def update(self, data: Buffer, /) -> None: ...
 
     def holds(self) -> bool: ...
 
@@ -295,7 +302,7 @@ class _Crc32:
         self._expected = expected
         self._state = 0
 
-    def update(self, data: memoryview) -> None:
+    def update(self, data: Buffer) -> None:
         self._state = zlib.crc32(data, self._state)
 
     def holds(self) -> bool:
@@ -307,9 +314,13 @@ def crc32_text(value: int) -> str:
     return base64.b64encode(value.to_bytes(4, "big")).decode()
 
 
-def _of_object(answer: dict[str, Any]) -> _Check | None:
-    """The first checksum of an answer that can be checked here and is one of the whole object: those made of
-    the checksums of parts have the type COMPOSITE and end in ``-COUNT``."""
+def _check_of(answer: dict[str, Any]) -> _Check | None:
+    """What to check a whole object against: the ETag where it is an MD5, else the first checksum of the
+    answer that can be computed here and is one of the whole. Those made of the checksums of parts have the
+    type COMPOSITE and end in ``-COUNT``. None where there is neither."""
+    md5 = md5_of(plain(answer.get("ETag")), answer)
+    if md5 is not None:
+        return _Hash("md5", bytes.fromhex(md5))
     if answer.get("ChecksumType", "FULL_OBJECT") != "FULL_OBJECT":
         return None
     for name in ("CRC32", "SHA256", "SHA1"):
@@ -317,6 +328,11 @@ def _of_object(answer: dict[str, Any]) -> _Check | None:
         if value and "-" not in value:
             return _Crc32(value) if name == "CRC32" else _Hash(name.lower(), base64.b64decode(value))
     return None
+
+
+def _need(check: _Check, path: str) -> None:
+    if not check.holds():
+        raise VerifyFailed(f"“{printable(path)}” did not arrive as the server's checksum says")
 
 
 def as_listed(store: Store, entry: Entry) -> Entry:

@@ -107,7 +107,7 @@ def refused(error: BaseException) -> bool:
 
 
 def translated(error: Exception, verb: str, what: str, bucket: str) -> TuiSyncError:
-    """The program's error for one of boto3's. ``what`` is a path, ``""`` the root."""
+    """The program's error for one of botocore's. ``what`` is a path, ``""`` the root."""
     if isinstance(error, TuiSyncError):
         return error
     doing = (
@@ -126,6 +126,8 @@ def translated(error: Exception, verb: str, what: str, bucket: str) -> TuiSyncEr
     # A body that breaks off is not always wrapped by botocore.
     if isinstance(error, boto.HTTPClientError | boto.IncompleteReadError | BodyBroken):
         return ConnectionLost(f"{doing}: the connection to the server was lost")
+    if isinstance(error, boto.FlexibleChecksumError):
+        return VerifyFailed(f"{doing}: it did not arrive as the server's checksum says")
     login = _no_credentials(error)
     if login:
         return LoginRefused(f"{doing}: {login}")

@@ -64,13 +64,19 @@ def mtime_text(mtime_ns: int | None) -> str | None:
 
 def mtime_of(metadata: Mapping[str, str]) -> int | None:
     """The time kept in an object's metadata, None where there is none that can be read."""
-    match = _SECONDS.fullmatch(metadata.get(MTIME, ""))
+    match = _SECONDS.fullmatch(lowered(metadata).get(MTIME, ""))
     if match is None:
         return None
     sign, seconds, fraction = match[1], match[2], match[3] or ""
     value = int(seconds) * _NS + int(fraction.ljust(9, "0"))
     value = -value if sign else value
     return value if -(2**63) <= value < 2**63 else None
+
+
+def lowered(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Metadata by its keys as S3 keeps them. They travel as headers, which servers in between write as they
+    like: ``X-Amz-Meta-Mtime`` is ``mtime``."""
+    return {name.lower(): value for name, value in metadata.items()}
 
 
 def modified_ns(when: datetime | None) -> int | None:

@@ -33,15 +33,19 @@ _ENOUGH = 64 * MIB
 class Stream:
     """The bytes from ``start`` up to ``stop``, for one consumer.
 
-    ``get`` sends the request for a range and returns its body. A thread of the store's reads; it stops for
-    good with ``close`` or when the store is closed.
+    ``get`` sends the request for a range and returns its body; ``body`` is that of a request already sent,
+    from ``start`` on. A thread of the store's reads; it stops for good with ``close`` or when the store is
+    closed.
     """
 
-    def __init__(self, store: Store, get: Callable[[int, int], Any], start: int, stop: int) -> None:
+    def __init__(
+        self, store: Store, get: Callable[[int, int], Any], start: int, stop: int, body: Any = None
+    ) -> None:
         self._store = store
         self._get = get
         self._start = start
         self._stop = stop
+        self._body = body
         self._pieces: deque[tuple[bytes, int]] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -99,7 +103,7 @@ class Stream:
         at = since = self._start
         failures = 0
         while not self._ended:
-            body = self._get(at, self._stop)
+            body, self._body = self._body or self._get(at, self._stop), None
             try:
                 with body as stream:
                     while at < self._stop:

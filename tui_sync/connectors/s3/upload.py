@@ -71,7 +71,7 @@ class S3Upload:
         self._waiting: deque[Future[None]] = deque()
         self._copy: S3Download | None = None
         self._state = "open"
-        if not upload_id and size is not None and size > self._stop:
+        if not upload_id and size is not None and size > self._stop and not store.filled_by_copies:
             self._begin()
 
     @property
