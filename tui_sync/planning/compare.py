@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -258,15 +258,20 @@ class _Judge:
             return self.differing(source, target, path)
         return None if source.size else Change(path, ChangeKind.EQUAL, "both empty", source, target)
 
-    def same(self, files: Iterable[tuple[Listed, Listed]]) -> int:
+    def same(self, source: Sequence[Listed], target: Sequence[Listed]) -> int:
         """See ``merge.Same``. What is equal for ``why_equal``, and for no other reason."""
+        # Mostly the listings are one and the same.
+        if source == target and all(
+            child.kind is Kind.FILE and child.mtime_ns is not None for child in source
+        ):
+            return len(source)
         count = 0
-        for source, target in files:
+        for one, other in zip(source, target, strict=False):
             if (
-                source.name != target.name
-                or source.kind is not Kind.FILE
-                or target.kind is not Kind.FILE
-                or not self._alike(source, target)
+                one.name != other.name
+                or one.kind is not Kind.FILE
+                or other.kind is not Kind.FILE
+                or not self._alike(one, other)
             ):
                 break
             count += 1

@@ -17,8 +17,9 @@ from tui_sync.connectors.base import Listed
 from tui_sync.model import Change, ChangeKind
 from tui_sync.planning.scanned import Scanned, Siblings
 
-# Of files beside each other, the source's first: how many, up to the first two that are not one and the same.
-Same: TypeAlias = Callable[[Iterable[tuple[Listed, Listed]]], int]
+# Of files on the source and on the target: how many, up to the first two beside each other that are not the
+# same file.
+Same: TypeAlias = Callable[[Sequence[Listed], Sequence[Listed]], int]
 
 _TOGETHER = 256
 
@@ -71,7 +72,7 @@ def merged(
         if same is not None and one is not None and other is not None and _beside(one, other):
             these = one.listed[left.at : left.at + _TOGETHER]
             those = other.listed[right.at : right.at + _TOGETHER]
-            count = same(zip(these, those, strict=False))
+            count = same(these, those)
             if count:
                 left.skip(count)
                 right.skip(count)

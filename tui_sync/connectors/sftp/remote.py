@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import repeat
 
 from tui_sync.connectors.base import Listed
 from tui_sync.connectors.sftp import wire
@@ -22,6 +24,8 @@ MAX_SECONDS = 0xFFFFFFFF
 _NEGATIVE = 1 << 31
 _DAY_S = 86_400
 _KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.SYMLINK}
+# What Listed._make does, in half the time.
+_LISTED = partial(tuple.__new__, Listed)
 _LONG_NAME_KINDS = {"-": Kind.FILE, "d": Kind.DIRECTORY, "l": Kind.SYMLINK}
 
 
@@ -54,16 +58,18 @@ def listed_all(entries: Sequence[wire.NameEntry]) -> list[Listed]:
         for bits in set(entries.permissions)
     }
     kinds, modes = zip(*map(of_bits.__getitem__, entries.permissions), strict=True)
-    return [
-        Listed._make((name, kind, size if kind is Kind.FILE else 0, _mtime_ns(changed), mode, None, None))
-        for name, kind, size, changed, mode in zip(
-            entries.names, kinds, entries.sizes, entries.changed, modes, strict=True
-        )
+    sizes: Iterable[int] = entries.sizes
+    if set(kinds) != {Kind.FILE}:
+        sizes = [size if kind is Kind.FILE else 0 for kind, size in zip(kinds, sizes, strict=True)]
+    times = [
+        seconds * SECOND_NS if seconds < _NEGATIVE else _mtime_ns(seconds) for seconds in entries.changed
     ]
+    rows = zip(entries.names, kinds, sizes, times, modes, repeat(None), repeat(None), strict=False)
+    return list(map(_LISTED, rows))
 
 
 def _mtime_ns(seconds: int) -> int:
-    return (seconds if seconds < _NEGATIVE else _signed(seconds)) * SECOND_NS
+    return _signed(seconds) * SECOND_NS
 
 
 def _signed(seconds: int) -> int:

@@ -38,7 +38,8 @@ _HEAD = struct.Struct(">IBI")
 _TYPE_AND_ID = struct.Struct(">BI")
 _SHORT = 256
 _USUAL_FIELDS = struct.Struct(">QIIIII")
-_USUAL_RECORD = struct.Struct(">IQIIIII")
+# Flags and attributes, of which user, group and time of access are passed over.
+_USUAL_RECORD = struct.Struct(">IQ8xI4xI")
 
 
 class StatusCode(IntEnum):
@@ -73,7 +74,6 @@ _PERMISSIONS = 0x00000004
 _TIMES = 0x00000008
 _EXTENDED = 0x80000000
 _USUAL = _SIZE | _OWNER | _PERMISSIONS | _TIMES
-_USUAL_FLAGS = _U32.pack(_USUAL)
 
 
 def broken(what: str) -> StorageError:
@@ -510,11 +510,10 @@ class UsualEntries(Sequence[NameEntry]):
 
     __slots__ = ("_body", "changed", "names", "permissions", "sizes")
 
-    def __init__(self, body: bytes, names: list[str], records: bytes) -> None:
+    def __init__(self, body: bytes, names: list[str], columns: Sequence[tuple[int, ...]]) -> None:
         self._body = body
         self.names = names
-        columns: tuple[tuple[int, ...], ...] = tuple(zip(*_USUAL_RECORD.iter_unpack(records), strict=True))
-        _, self.sizes, _, _, self.permissions, _, self.changed = columns
+        self.sizes, self.permissions, self.changed = columns
 
     @classmethod
     def found(cls, body: bytes, count: int) -> Self | None:
@@ -534,11 +533,12 @@ class UsualEntries(Sequence[NameEntry]):
                 records.append(body[record:at])
         except struct.error:
             return None
-        if not count or at != len(body) or {one[:4] for one in records} != {_USUAL_FLAGS}:
+        if not count or at != len(body):
             return None
+        flags, *columns = zip(*_USUAL_RECORD.iter_unpack(b"".join(records)), strict=True)
         # A NUL ends whatever was cut short before it, so that the names do not change each other.
         decoded = str(b"\0".join(names), "utf-8", "surrogateescape").split("\0")
-        return cls(body, decoded, b"".join(records)) if len(decoded) == count else None
+        return cls(body, decoded, columns) if set(flags) == {_USUAL} and len(decoded) == count else None
 
     @overload
     def __getitem__(self, index: int) -> NameEntry: ...
