@@ -230,6 +230,19 @@ def test_an_object_whose_etag_listings_show_otherwise_has_not_drifted(bucket: Bu
     assert (tmp_path / "target" / "copy").read_bytes() == b"a part"
 
 
+def test_a_large_object_costs_one_request_to_read(bucket: Bucket, tmp_path: Path) -> None:
+    make_large(tmp_path / "large", size=12 * MIB)
+    with session(local(tmp_path), bucket.endpoint("/x"), tmp_path / "state", include=("large",)) as opened:
+        run(opened)
+    with session(bucket.endpoint("/x"), local(tmp_path / "target"), tmp_path / "state") as opened:
+        plan = opened.make_plan()
+        before = requests(opened, "source")
+        engine = opened.start(plan)
+        assert engine.wait(sessions.WAIT_S)
+        assert requests(opened, "source") - before == {"GetObject": 1}
+    assert (tmp_path / "target" / "large").read_bytes() == (tmp_path / "large").read_bytes()
+
+
 def test_a_second_run_asks_for_listings_alone(bucket: Bucket, tmp_path: Path) -> None:
     source = tmp_path / "source"
     make_tree(source, files=60, force=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tui_sync.cancel import CancelToken
 from tui_sync.connectors.base import Listed
 from tui_sync.connectors.s3 import listing
-from tui_sync.connectors.s3.client import Folders
+from tui_sync.connectors.s3.client import Folders, Shown
 from tui_sync.connectors.s3.keys import Place
 from tui_sync.errors import NotFound
 from tui_sync.model import Kind
@@ -30,6 +30,7 @@ class FakeStore:
         self.keys = sorted(keys, key=lambda key: key.encode())
         self.place = Place("bucket", prefix)
         self.folders = Folders()
+        self.shown = Shown()
         self.requests = 0
         self._page = page
 

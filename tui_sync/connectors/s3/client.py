@@ -31,6 +31,7 @@ _THREADS = 32
 _UPLOAD_BYTES = 24 * MIB
 _DOWNLOAD_BYTES = 32 * MIB
 _FOLDERS = 100_000
+_SHOWN = 10_000
 _CONNECT_S = 10.0
 _TICK_S = 0.2
 
@@ -81,6 +82,7 @@ class Store:
         self.downloading = Budget(_DOWNLOAD_BYTES)
         self.requests: Counter[str] = Counter()
         self.folders = Folders()
+        self.shown = Shown()
         # Set once content was copied from here without being read: then opening need not fetch any.
         self.copied_on_server = False
         # Set where what is written here will be copies of that kind: begun when their source is known.
@@ -219,6 +221,24 @@ class Folders:
     def forget(self, path: str) -> None:
         with self._lock:
             self._seen.pop(path, None)
+
+
+class Shown:
+    """ETags of objects that went up in parts, by key, as listings showed them; the oldest are forgotten."""
+
+    def __init__(self, most: int = _SHOWN) -> None:
+        self._most = most
+        self._etags: OrderedDict[str, str] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def add(self, key: str, etag: str) -> None:
+        with self._lock:
+            self._etags[key] = etag
+            if len(self._etags) > self._most:
+                self._etags.popitem(last=False)
+
+    def get(self, key: str) -> str | None:
+        return self._etags.get(key)
 
 
 def open_store(endpoint: Endpoint, prompts: Prompts) -> Store:

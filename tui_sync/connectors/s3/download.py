@@ -341,6 +341,8 @@ def as_listed(store: Store, entry: Entry) -> Entry:
     if "-" not in (entry.etag or "") or not store.settings.endpoint_url:
         return entry
     key = store.place.key(entry.path)
+    if store.shown.get(key) == entry.etag:
+        return entry
     answer = store.call("list_objects_v2", "examine", entry.path, Prefix=key, MaxKeys=1)
     for found in answer.get("Contents") or ():
         if found["Key"] == key and found["Size"] == entry.size:

@@ -29,6 +29,9 @@ def pages(store: Store, path: str, *, flat: bool) -> Iterator[dict[str, Any]]:
         parameters["Delimiter"] = "/"
     while True:
         answer = store.call("list_objects_v2", "list", path, **parameters)
+        for found in answer.get("Contents") or ():
+            if "-" in (etag := plain(found.get("ETag"))):
+                store.shown.add(found["Key"], etag)
         yield answer
         if not answer.get("IsTruncated"):
             return
