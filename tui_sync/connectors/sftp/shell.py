@@ -42,7 +42,7 @@ _LONGEST_MARK = 64
 # So many channels that came to grief one after the other, and no further one is asked for.
 _FAILURES = 2
 
-_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-")
+_NOT_PLAIN = re.compile(rb"[^A-Za-z0-9/._-]")
 _SEEN = re.compile(rb"(\d{1,20}) (-?\d{1,20}) ([0-9a-fA-F]{1,8})")
 _DIGEST = re.compile(rb"\\?([0-9a-f]{64})(?: .*)?", re.DOTALL)
 
@@ -248,7 +248,7 @@ def _words(paths: Sequence[str]) -> Iterator[bytes]:
 
 
 def _encoded(name: bytes, octal: bytes) -> bytes:
-    return b"".join(b"%c" % byte if byte in _PLAIN else octal % byte for byte in name)
+    return _NOT_PLAIN.sub(lambda found: octal % found[0][0], name)
 
 
 def _same(file: Hashed, sight: bytes) -> bool:
