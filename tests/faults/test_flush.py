@@ -1,21 +1,25 @@
-"""A large file reaches the server's disk while it is still being sent."""
+"""How files reach the server's disk: a large one while it is still being sent, many small ones together."""
 
 from __future__ import annotations
 
+import os
 import random
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.contract.support import store
 from tests.faults.server import Asked, Honest, LyingServer
-from tui_sync.connectors.base import Endpoint
-from tui_sync.connectors.sftp import flush, wire
+from tui_sync import names
+from tui_sync.connectors.base import Endpoint, Parcel
+from tui_sync.connectors.sftp import flush, shell, wire
 from tui_sync.connectors.sftp.connector import SftpConnector
 from tui_sync.connectors.sftp.pool import SessionPool
 from tui_sync.connectors.sftp.wire import StatusCode
-from tui_sync.errors import NotSupported
+from tui_sync.errors import NotSupported, StorageError
+from tui_sync.model import Entry
 
 STEP = 1 << 20
 DATA = random.Random(5).randbytes(8 * STEP)
@@ -119,3 +123,162 @@ def test_no_channel_is_taken_from_other_files(tmp_path: Path) -> None:
     pool.release(taken[0])
     assert pool.spare() is taken[0], "nobody else has it"
     pool.close()
+
+
+SMALL = 20
+MTIME = 1_600_000_000_000_000_000
+
+
+@pytest.fixture
+def sync_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Takes the place of sync(1), and of a Linux that tells errors. Notes what it is asked for, and ends with
+    the status in ``status``."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "status").write_text("0")
+    (programs / "uname").write_text("#!/bin/sh\necho Linux 6.1.0-test\n")
+    (programs / "sync").write_text(
+        f"""#!/bin/sh
+if test "$1" = --help; then echo "  -f, --file-system  all of it"; exit; fi
+echo "$@" >> {programs}/asked
+exit $(cat {programs}/status)
+"""
+    )
+    for name in ("sync", "uname"):
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    return programs
+
+
+def flushed(programs: Path) -> list[str]:
+    asked = programs / "asked"
+    return asked.read_text().splitlines() if asked.exists() else []
+
+
+def fsyncs(server: LyingServer) -> int:
+    return sum(one.name == wire.FSYNC for one in server.asked)
+
+
+def parcels(count: int = SMALL, first: int = 0) -> list[Parcel]:
+    paths = [f"{'ab'[number % 2]}/f {number}" for number in range(first, first + count)]
+    return [
+        Parcel(path, names.temporary(path, "0badcafe"), path.encode(), MTIME, 0o640, replace=False)
+        for path in paths
+    ]
+
+
+def served(tmp_path: Path) -> tuple[LyingServer, SftpConnector]:
+    server = LyingServer(tmp_path / "disk", shell=True)
+    for folder in "ab":
+        (tmp_path / "disk" / folder).mkdir()
+    connector = connect(server)
+    assert connector._remote.shell.works()
+    return server, connector
+
+
+def are_there(tmp_path: Path, several: Sequence[Parcel], staged: Sequence[Entry | StorageError]) -> None:
+    for parcel, entry in zip(several, staged, strict=True):
+        assert isinstance(entry, Entry), entry
+        assert (tmp_path / "disk" / parcel.temporary).read_bytes() == parcel.data
+
+
+def test_many_small_ones_are_flushed_together(tmp_path: Path, sync_program: Path) -> None:
+    server, connector = served(tmp_path)
+    several = parcels()
+    are_there(tmp_path, several, connector.writer().stage_many(several))
+    [asked] = flushed(sync_program)
+    option, *files = asked.split()
+    assert option == "-f"
+    assert {Path(file).parent.name for file in files} == {"a", "b"}, "one for each folder"
+    assert len(files) == 2
+    assert fsyncs(server) == 0
+    connector.close()
+
+
+def test_a_few_are_made_durable_one_by_one(tmp_path: Path, sync_program: Path) -> None:
+    server, connector = served(tmp_path)
+    few = parcels(3)
+    are_there(tmp_path, few, connector.writer().stage_many(few))
+    assert (flushed(sync_program), fsyncs(server)) == ([], 3)
+    connector.close()
+
+
+def test_where_they_cannot_be_flushed_together_each_is_made_durable(
+    tmp_path: Path, sync_program: Path
+) -> None:
+    server, connector = served(tmp_path)
+    (sync_program / "status").write_text("1")
+    several = parcels()
+    are_there(tmp_path, several, connector.writer().stage_many(several))
+    assert (len(flushed(sync_program)), fsyncs(server)) == (1, SMALL)
+    handles = [one.name for one in server.asked if one.name in ("Open", "Close")]
+    assert handles.count("Open") == handles.count("Close") == 2 * SMALL
+    more = parcels(first=SMALL)
+    are_there(tmp_path, more, connector.writer().stage_many(more))
+    assert (len(flushed(sync_program)), fsyncs(server)) == (1, 2 * SMALL), "once is enough"
+    connector.close()
+
+
+def test_a_disk_that_refuses_one_of_them_is_told_of_that_one(tmp_path: Path, sync_program: Path) -> None:
+    server, connector = served(tmp_path)
+    (sync_program / "status").write_text("1")
+    several = parcels()
+
+    def lie(one: Asked, request: wire.Request, honest: Honest) -> wire.Response | None:
+        if is_fsync(request) and one.path.endswith(several[4].temporary.rpartition("-")[2]):
+            return wire.Status(StatusCode.FAILURE, "Input/output error")
+        return honest()
+
+    server.lie = lie
+    staged = connector.writer().stage_many(several)
+    assert isinstance(staged[4], StorageError)
+    assert sum(isinstance(entry, Entry) for entry in staged) == SMALL - 1
+    assert not (tmp_path / "disk" / several[4].temporary).exists()
+    connector.close()
+
+
+def test_a_flush_that_takes_long_is_the_last(
+    tmp_path: Path, sync_program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "_QUICK_FLUSH_S", 0.0)
+    server, connector = served(tmp_path)
+    for first in (0, SMALL):
+        several = parcels(first=first)
+        are_there(tmp_path, several, connector.writer().stage_many(several))
+    assert (len(flushed(sync_program)), fsyncs(server)) == (1, SMALL)
+    connector.close()
+
+
+def test_a_shell_that_sees_other_files_is_not_believed(tmp_path: Path, sync_program: Path) -> None:
+    """SFTP may be in a root of its own, where the same path leads to another file."""
+    _, connector = served(tmp_path)
+    file = tmp_path / "disk" / "a" / "file"
+    file.write_bytes(b"another one")
+    seen = shell.Hashed(f"{file}", file.stat().st_size, int(file.stat().st_mtime))
+    assert connector._remote.shell.flush([seen._replace(full="/a/file")])
+    assert not connector._remote.shell.flush([seen._replace(full="/a/file", size=3)])
+    assert not connector._remote.shell.can_flush()
+    connector.close()
+
+
+@pytest.mark.parametrize(
+    ("kernel", "manual", "can"),
+    [
+        ("Linux 5.8.0-1", "--file-system", True),
+        ("Linux 5.15.0", "--file-system", True),
+        ("Linux 10.0", "--file-system", True),
+        ("Linux 5.7.19", "--file-system", False),
+        ("Linux 5.1.0", "--file-system", False),
+        ("Linux 4.18.0-553", "--file-system", False),
+        ("Darwin 24.0", "--file-system", False),
+        ("Linux 6.1.0", "Usage: sync", False),
+    ],
+)
+def test_flushed_is_only_where_it_is_waited_for(
+    tmp_path: Path, sync_program: Path, kernel: str, manual: str, can: bool
+) -> None:
+    (sync_program / "uname").write_text(f"#!/bin/sh\necho {kernel}\n")
+    (sync_program / "sync").write_text(f"#!/bin/sh\necho '{manual}'\n")
+    _, connector = served(tmp_path)
+    assert connector._remote.shell.can_flush() is can
+    connector.close()

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from tui_sync.connectors.base import Fetched, Parcel
 from tui_sync.connectors.sftp import wire
-from tui_sync.connectors.sftp.flush import FSYNC_S
+from tui_sync.connectors.sftp.flush import FSYNC_S, make_durable
 from tui_sync.connectors.sftp.remote import Remote, link_text, times_of
 from tui_sync.connectors.sftp.rename import rename_over
 from tui_sync.connectors.sftp.session import Asked, Reply, SftpSession
@@ -30,8 +30,10 @@ from tui_sync.errors import (
     TuiSyncError,
 )
 from tui_sync.model import Entry, Kind
-from tui_sync.names import printable
+from tui_sync.names import parent, printable
 
+# For fewer files a whole file system is too much to flush.
+_TOGETHER = 16
 # Handles open at a time, for one call.
 _HANDLES = 64
 _NEW = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.EXCLUSIVE
@@ -164,10 +166,19 @@ def stage_many(remote: Remote, parcels: Sequence[Parcel]) -> list[Entry | Storag
         for file in files:
             if file.parcel.temporary == file.parcel.path:
                 file.error = StorageError(f"“{printable(file.full)}” needs a temporary name")
+        durable = session.offers(wire.FSYNC)
+        together = durable and len(files) >= _TOGETHER and remote.shell.can_flush()
         try:
             for wave in _waves(session, [file for file in files if file.error is None]):
                 _create(remote, session, wave)
-                _fill(remote, session, [file for file in wave if file.handle is not None])
+                _fill(
+                    remote,
+                    session,
+                    [file for file in wave if file.handle is not None],
+                    durable=durable and not together,
+                )
+            if together:
+                _flush(remote, session, [file for file in files if file.entry is not None])
         finally:
             _tidy(session, [file for file in files if file.entry is None])
         return [file.entry or file.failure for file in files]
@@ -229,10 +240,21 @@ def _open_new(session: SftpSession, files: Sequence[_Stage]) -> None:
         file.made = file.handle is not None
 
 
-def _fill(remote: Remote, session: SftpSession, files: Sequence[_Stage]) -> None:
+def _flush(remote: Remote, session: SftpSession, files: Sequence[_Stage]) -> None:
+    """Make durable what was closed without that: together if possible, else one by one."""
+    one_of = {parent(file.full): file for file in files}
+    if not files or remote.flush([file.entry for file in one_of.values() if file.entry is not None]):
+        return
+    for wave in _waves(session, files):
+        for file, error in zip(wave, make_durable(session, [file.full for file in wave]), strict=True):
+            if error is not None:
+                file.error = cause_of(remote, session, file.parcel.temporary, error)
+                file.entry = None
+
+
+def _fill(remote: Remote, session: SftpSession, files: Sequence[_Stage], *, durable: bool) -> None:
     """All that is left to do, in one round trip: the draft has requests on one file answered as if sent one
     by one (section 6)."""
-    durable = session.offers(wire.FSYNC)
     requests: list[Asked] = []
     counts = []
     for file in files:

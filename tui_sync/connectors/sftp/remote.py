@@ -115,11 +115,16 @@ class Remote:
     def digests(self, entries: Sequence[Entry]) -> list[str | None]:
         """See ``digest.HashesFiles``."""
         known = [entry for entry in entries if entry.mtime_ns is not None]
-        found = self.shell.digests(
-            [Hashed(self.full(entry.path), entry.size, (entry.mtime_ns or 0) // SECOND_NS) for entry in known]
-        )
+        found = self.shell.digests([self._hashed(entry) for entry in known])
         of_path = dict(zip((entry.path for entry in known), found, strict=True))
         return [of_path.get(entry.path) for entry in entries]
+
+    def flush(self, entries: Sequence[Entry]) -> bool:
+        """See ``Shell.flush``."""
+        return self.shell.flush([self._hashed(entry) for entry in entries])
+
+    def _hashed(self, entry: Entry) -> Hashed:
+        return Hashed(self.full(entry.path), entry.size, (entry.mtime_ns or 0) // SECOND_NS)
 
     def lstat(self, session: SftpSession, path: str) -> Entry:
         """The entry at a path, symlinks not followed; the root is."""

@@ -1,14 +1,18 @@
-"""Digests by a shell on the server, where a login has one: a bonus, silently done without.
+"""What a shell on the server does for many files at once, where a login has one: digests, and durability. A
+bonus, silently done without.
 
-One channel runs one small POSIX sh script that hashes many files per request: ten thousand files do not start
-ten thousand sessions. A request is a line of words: ``s`` or ``l`` for small files or large ones, what their
-paths begin with, and the rest of each path. Every byte but the plainest is written in octal digits, the first
-path as a format of printf(1), the others as arguments for its ``%b``: no shell ever parses a name. The answer
-is size, time and mode of each file, a line with the channel's nonce and an exit status, the digests as the
-hashing program prints them, and such a line again.
+One channel runs one small POSIX sh script that takes many files per request: ten thousand files do not start
+ten thousand sessions. A request is a line of words: ``s`` or ``l`` to hash small files or large ones, ``f``
+to flush the file systems they are on; then what their paths begin with, and the rest of each path. Every byte
+but the plainest is written in octal digits, the first path as a format of printf(1), the others as arguments
+for its ``%b``: no shell ever parses a name. The answer is size, time and mode of each file, a line with the
+channel's nonce and an exit status, what the program prints, such as digests, and such a line again.
 
-A shell's paths need not be those of SFTP, which may live in a root of its own. A digest counts only where the
-shell sees a regular file of the same size and time under that path.
+A shell's paths need not be those of SFTP, which may live in a root of its own. An answer counts only where
+the shell sees a regular file of the same size and time under that path.
+
+Only a ``sync`` that has the option for it flushes, and on a Linux where syncfs(2) tells of what could not be
+written, from 5.8 on: elsewhere it need not even wait for the disk.
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ _LINE = 64 << 10
 _SMALL = 1 << 20
 _START_S = 15.0
 _ANSWER_S = 60.0
+_QUICK_FLUSH_S = 1.0
 # The slowest disk and processor worth waiting for, in bytes a second.
 _SLOWEST = 4 << 20
 _MOST_SAID = 4 << 20
@@ -54,8 +59,11 @@ s=; o="openssl dgst -sha256 -r"; for t in sha256sum "shasum -a 256" "sha256 -r" 
 if h "$t"; then s=$t; break; fi; done; test -n "$s" || exit;
 if h "$o"; then l=$o; else l=$s; fi;
 if stat -c %s /; then a=-c; f="%s %Y %f"; else a=-f; f="%z %m %Xp"; fi >/dev/null;
-printf / | xargs -0 stat $a "$f" >/dev/null || exit; echo; echo NONCE ready;
-n() { printf "$p%b\000" $r; }; while read -r w p r; do case $w in s) t=$s;; *) t=$l;; esac;
+printf / | xargs -0 stat $a "$f" >/dev/null || exit;
+e=ready; case $(uname -sr) in "Linux 5."[89].*|"Linux 5.1"[0-9]*|"Linux "[6-9].*|"Linux "[1-9][0-9].*)
+case $(sync --help) in *--file-system*) e=flushes;; esac;; esac; echo; echo NONCE $e;
+n() { printf "$p%b\000" $r; }; while read -r w p r; do
+case $w in s) t=$s;; l) t=$l;; f) t="sync -f";; esac;
 n | xargs -0 stat $a "$f"; echo NONCE $?; n | xargs -0 $t; echo NONCE $?; done""".replace("\n", " ")
 
 
@@ -78,15 +86,19 @@ class Shell:
         self._idle: list[_Script] = []
         self._asking = threading.Lock()
         self._worked = False
+        self._asked = False
+        self._flushes = False
         self._failures = 0
         self._closed = False
 
     def works(self) -> bool:
         """Whether there is one; asks the server the first time."""
+        self._asked = True
         with self._asking:
             if not self._worked:
-                with contextlib.suppress(StorageError), self._script():
+                with contextlib.suppress(StorageError), self._script() as script:
                     self._worked = True
+                    self._flushes = script.flushes
         return self._worked and self._failures < _FAILURES
 
     def digests(self, files: Sequence[Hashed]) -> list[str | None]:
@@ -100,6 +112,28 @@ class Shell:
             except StorageError:
                 found += [None] * len(several)
         return found
+
+    def can_flush(self) -> bool:
+        """Whether ``flush`` is worth a try, as far as is known without waiting; has the server asked."""
+        with self._lock:
+            ask, self._asked = not self._asked, True
+        if ask:
+            threading.Thread(target=self.works, name="tui-sync-shell", daemon=True).start()
+        return self._flushes and self._failures < _FAILURES
+
+    def flush(self, files: Sequence[Hashed]) -> bool:
+        """Make durable all that was written to the file systems of these files, in one go. False where it may
+        not have come about. Raises nothing."""
+        began = time.monotonic()
+        try:
+            with self._script() as script:
+                done = script.flush(files)
+        except StorageError:
+            done = False
+        # A server that writes a lot for others takes its time with all of it: better file by file then.
+        if not done or time.monotonic() - began > _QUICK_FLUSH_S:
+            self._flushes = False
+        return done
 
     def close(self) -> None:
         """End what is idle; what is under way ends with its login. Never raises."""
@@ -154,7 +188,8 @@ class _Script:
         self._channel = open_command(f"exec sh -c '{script}'")
         try:
             # A login shell may greet first. Nothing is sent before this: it may not be a shell at all.
-            self._until(time.monotonic() + _START_S)
+            _, word = self._until(time.monotonic() + _START_S)
+            self.flushes = word == b"flushes"
         except BaseException:
             self.close()
             raise
@@ -195,6 +230,14 @@ class _Script:
         # One of them is missing, or one of their names mixes up the lines: which, the halves will tell.
         middle = len(files) // 2
         return self.digests(files[:middle]) + self.digests(files[middle:])
+
+    def flush(self, files: Sequence[Hashed]) -> bool:
+        """Raises StorageError as ``digests`` does."""
+        self._channel.send([b" ".join((b"f", *_words([file.full for file in files]))) + b"\n"], _ANSWER_S)
+        deadline = time.monotonic() + _ANSWER_S
+        seen, all_seen = self._answer(deadline)
+        _, done = self._answer(deadline)
+        return done and all_seen and len(seen) == len(files) and all(map(_same, files, seen))
 
     def _answer(self, deadline: float) -> tuple[list[bytes], bool]:
         """The lines up to the next nonce, and whether the program there succeeded."""
