@@ -137,23 +137,31 @@ class Undo:
         place = self._trash.place_of(item.path)
         if not alike(planned, kept):
             raise StorageError(f"what is in the trash as {names.printable(place)} is something else")
-        if as_it_was:
+        if item.action is Action.UPDATE and there is not None and self._is_the_runs(item, outcome, there):
+            # Of what has the size and time of what it replaced nobody can tell whether it is that: it is set
+            # aside in any case.
+            self._swap(item, place, there)
+            if as_it_was:
+                # Two names of one file: a rename does nothing to them.
+                with suppress(NotFound):
+                    self._writer.remove_file(place)
+        elif as_it_was:
             # It was kept, and the run came no further; or it was put back, and that was cut short.
             self._writer.remove_file(place)
+            self._emptied.update(names.ancestors(item.path))
+            return
         elif there is None:
             self._parents.check(item.path)
             self._writer.rename(place, item.path)
-        elif item.action is Action.UPDATE and self._is_the_runs(item, outcome, there):
-            self._swap(item, place, there)
         elif item.action is Action.UPDATE:
             raise Drifted("has changed since that run")
         else:
             raise Drifted("is there again")
         self._emptied.update(names.ancestors(item.path))
-        if not as_it_was and item.action is Action.DELETE:
+        if item.action is Action.DELETE:
             self.result.restored += 1
             self._report("+", item, "")
-        elif not as_it_was:
+        else:
             self.result.reverted += 1
             self._report("M", item, "")
 
