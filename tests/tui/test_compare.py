@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from array import array
+from dataclasses import replace
 
 import pytest
 from textual.widgets import Input
@@ -436,8 +437,11 @@ async def test_one_row_and_few_bytes_are_told_as_such(
     monkeypatch.setattr(
         "tui_sync.planning.preview.text_diff", lambda *_: Preview(note="binary file, not shown")
     )
-    app = make_app(fake.profile(), Sessions(items=fake.items([fake.changed("one", 2, 1)])))
-    async with app.run_test() as pilot:
+    *change, source, target = fake.changed("one", 2, 1)
+    etags = ("0123456789abcdef" * 2, "fedcba9876543210" * 2 + "-103")
+    item = (*change, replace(source, etag=etags[0]), replace(target, etag=etags[1]))
+    app = make_app(fake.profile(), Sessions(items=fake.items([item])))
+    async with app.run_test(size=(120, 40)) as pilot:
         await ready(pilot)
         await pilot.press("slash", *"one", "enter")
         await until(pilot, lambda: "1 row " in shown(app).replace("\n", " "))
@@ -445,3 +449,5 @@ async def test_one_row_and_few_bytes_are_told_as_such(
         await until(pilot, lambda: "binary file" in shown(app))
         assert "2 B" in shown(app)
         assert "bytes)" not in shown(app)
+        assert f"{etags[0]} fedcba9876543210…" in shown(app)
+        assert "43210-103" in shown(app)

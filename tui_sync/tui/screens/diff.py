@@ -28,6 +28,8 @@ Pieces = list[tuple[str, str]]
 Cut = Callable[[str], Pieces]
 # Below this many cells two columns are too narrow to read.
 TWO_COLUMNS = 100
+# Cells for what is told of one side: an MD5 fits.
+_FACT = 32
 
 
 def why_no_differences(item: Item | None) -> str:
@@ -133,13 +135,14 @@ class DiffScreen(ViewScreen):
             ("Rights", lambda entry: text.permissions(entry.mode)),
             ("Etag", lambda entry: printable(entry.etag or "–")),
         )
-        lines.append([("sheet--head", f"  {'':10}{'Source':32}Target")])
+        lines.append([("sheet--head", f"  {'':8} {'Source':{_FACT}} Target")])
         for label, tell in rows:
             source, target = ("–" if one is None else tell(one) for one in (item.source, item.target))
             if source == target == "–":
                 continue
             tone = "" if source != target else "sheet--muted"
-            lines.append([("sheet--muted", f"  {label:10}"), (tone, f"{text.pad(source, 32)}{target}")])
+            both = f"{text.fit_middle(source, _FACT)} {text.shorten(target, _FACT)}"
+            lines.append([("sheet--muted", f"  {label:8} "), (tone, both)])
         return lines
 
     def action_do(self, name: str) -> None:
