@@ -53,6 +53,29 @@ async def test_a_new_profile_is_checked_shown_and_saved(make_app: MakeApp, tmp_p
     assert profile.options.mode.value == "mirror"
 
 
+async def test_a_bucket_is_asked_for_what_buckets_have(make_app: MakeApp, tmp_path: Path) -> None:
+    app = make_app(None, Sessions())
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await open_form(pilot)
+        screen.query_one("#source-password", Input).value = "ask"
+        assert "Server" not in shown(app)
+        screen.query_one("#source-url", Input).value = "s3://bucket/prefix"
+        screen.query_one("#target-url", Input).value = str(tmp_path / "b")
+        await until(pilot, lambda: "Server" in shown(app) and "Access key" in shown(app))
+        assert "password =" not in shown(app), "what is for other places is not written"
+        await pilot.press(*"pair", "tab", "tab", *"http://127.0.0.1:9000")
+        await pilot.press("tab", *"env:KEY", "tab", *"env:SECRET")
+        await until(pilot, lambda: "can be saved" in shown(app))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(app.screen, ProfilesScreen))
+    assert tomllib.loads((tmp_path / "profiles/pair.toml").read_text())["source"] == {
+        "url": "s3://bucket/prefix",
+        "endpoint_url": "http://127.0.0.1:9000",
+        "access_key": "env:KEY",
+        "secret_key": "env:SECRET",
+    }
+
+
 async def test_editing_keeps_comments_and_asks_before_leaving(make_app: MakeApp, tmp_path: Path) -> None:
     folder = tmp_path / "profiles"
     folder.mkdir()

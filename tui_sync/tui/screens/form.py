@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One key of a section. ``words``: the only values there are, the first being the default."""
+    """One key of a section. ``words``: the only values there are, the first being the default. ``bucket``:
+    whether it is for a side that is a bucket, or for any other one; None for both."""
 
     section: str
     key: str
@@ -37,6 +38,7 @@ class Field:
     hint: str = ""
     words: tuple[str, ...] = ()
     many: bool = False
+    bucket: bool | None = None
 
     @property
     def id(self) -> str:
@@ -45,13 +47,22 @@ class Field:
 
 _NO_YES = ("false", "true")
 _SECRET = "env:NAME  file:PATH  command:CMD  keyring:…  ask"
+
+
+def _side(side: str) -> tuple[Field, ...]:
+    return (
+        Field(side, "url", "URL", "sftp://user@host/folder, s3://bucket or /folder"),
+        Field(side, "password", "Password", _SECRET, bucket=False),
+        Field(side, "identity_file", "Key file", "~/.ssh/id_ed25519", bucket=False),
+        Field(side, "endpoint_url", "Server", "https://s3.example.org; empty: Amazon's", bucket=True),
+        Field(side, "access_key", "Access key", "env:NAME  file:PATH  ask  empty: as the AWS tools", bucket=True),
+        Field(side, "secret_key", "Secret key", _SECRET, bucket=True),
+    )
+
+
 FIELDS = (
-    Field("source", "url", "URL", "sftp://user@host/folder, s3://bucket or /folder"),
-    Field("source", "password", "Password", _SECRET),
-    Field("source", "identity_file", "Key file", "~/.ssh/id_ed25519"),
-    Field("target", "url", "URL", "sftp://user@host/folder, s3://bucket or /folder"),
-    Field("target", "password", "Password", _SECRET),
-    Field("target", "identity_file", "Key file", "~/.ssh/id_ed25519"),
+    *_side("source"),
+    *_side("target"),
     Field("sync", "mode", "Mode", words=("copy", "mirror")),
     Field("sync", "compare", "Compare", words=("auto", "size", "mtime", "checksum")),
     Field("sync", "verify", "Verify", words=("auto", "size", "checksum", "readback")),
@@ -141,6 +152,10 @@ class ProfileForm(FlowScreen):
         """Show the file as it would be, and what is wrong with it."""
         if not self.query("#form-problem"):
             return
+        for one in FIELDS:
+            row = self.query_one(f"#{one.id}").parent
+            if row is not None:
+                row.display = self._has(one)
         self._text = self._write()
         lines = []
         for line in self._text.splitlines():
@@ -171,7 +186,16 @@ class ProfileForm(FlowScreen):
             text = set_keys(text, section, values)
         return text
 
+    def _has(self, one: Field) -> bool:
+        """Whether a field is for the kind of place that its side is."""
+        if one.bucket is None:
+            return True
+        url = self.query_one(f"#{one.section}-url", Input).value.strip()
+        return url.startswith("s3://") is one.bucket
+
     def _value(self, one: Field) -> str | int | bool | list[str] | None:
+        if not self._has(one):
+            return None
         if one.words:
             chosen = self.query_one(f"#{one.id}", Choice).value
             given = one.key in self._given.get(one.section, {})
