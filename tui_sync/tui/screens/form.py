@@ -55,7 +55,9 @@ def _side(side: str) -> tuple[Field, ...]:
         Field(side, "password", "Password", _SECRET, bucket=False),
         Field(side, "identity_file", "Key file", "~/.ssh/id_ed25519", bucket=False),
         Field(side, "endpoint_url", "Server", "https://s3.example.org; empty: Amazon's", bucket=True),
-        Field(side, "access_key", "Access key", "env:NAME  file:PATH  ask  empty: as the AWS tools", bucket=True),
+        Field(
+            side, "access_key", "Access key", "env:NAME  file:PATH  ask; empty: as AWS tools do", bucket=True
+        ),
         Field(side, "secret_key", "Secret key", _SECRET, bucket=True),
     )
 
