@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from tui_sync.errors import StorageError
 
 u32 = st.integers(0, 2**32 - 1)
 names = st.one_of(
-    st.sampled_from(["a", ".", "..", "", "é", "e\u0301", "\udcff", "half \udce2\udc82", "a/b"]),
+    st.sampled_from(["a", ".", "..", "", "é", "e\u0301", "\udcff", "half \udce2\udc82", "a/b", "n\0"]),
     st.binary(max_size=20).map(lambda raw: raw.decode("utf-8", "surrogateescape")),
 )
 TYPES = (0o100644, 0o100600, 0o040755, 0o120777, 0o010600, 0o644, 0)
@@ -24,7 +25,8 @@ usual = st.builds(
     permissions=st.sampled_from(TYPES),
     times=st.tuples(u32, u32),
 )
-entries = st.lists(st.builds(wire.NameEntry, names, names, usual), max_size=6)
+long_names = st.sampled_from(["-rw-r--r-- 1 a", "drwx------ 1 a", "lrwxrwxrwx 1 a -> b", "a", ""])
+entries = st.lists(st.builds(wire.NameEntry, names, long_names, usual), max_size=6)
 
 
 def packet(found: list[wire.NameEntry]) -> bytes:
@@ -87,3 +89,14 @@ def test_a_length_beyond_the_packet_is_not_believed() -> None:
     whole = packet([entry, entry])
     for at in (9, 14):
         assert by_columns(whole[:at] + struct.pack(">I", 0xFFFFFFFF) + whole[at + 4 :]) is None
+
+
+@pytest.mark.parametrize("flags", [0, 1, 4, 7, 13, 14, 0x80000000, 0x8000000F])
+@pytest.mark.parametrize("which", [0, 1])
+def test_other_attributes_are_read_as_what_they_are(flags: int, which: int) -> None:
+    entry = wire.NameEntry("a", "long", wire.Attributes(1, (2, 3), 0o100644, (4, 5)))
+    whole = packet([entry, entry])
+    at = 9 + 4 + 1 + 4 + 4 + which * (4 + 1 + 4 + 4 + 32)
+    assert whole[at : at + 4] == struct.pack(">I", 15)
+    changed = whole[:at] + struct.pack(">I", flags) + whole[at + 4 :]
+    assert by_columns(changed) == one_by_one(changed)

@@ -82,6 +82,16 @@ class Tree(OneByOneReader):
 
 
 @st.composite
+def altered(draw: st.DrawFn, one: Listed) -> list[Listed]:
+    """A child of the source as the target may have it instead."""
+    other = draw(st.one_of(files, others))
+    part = draw(st.sampled_from([*Listed._fields, "nothing", "all"]))
+    if part in ("nothing", "all"):
+        return [other] if part == "all" else []
+    return [one._replace(**{part: getattr(other, part)})]
+
+
+@st.composite
 def pairs(draw: st.DrawFn) -> tuple[Tree, Tree]:
     """Two trees, the second mostly a copy of the first with some of it changed."""
     source, target = Tree(), Tree()
@@ -90,11 +100,9 @@ def pairs(draw: st.DrawFn) -> tuple[Tree, Tree]:
         folder = folders.pop()
         found = draw(st.lists(files, max_size=8)) + draw(st.lists(others, max_size=3))
         copy = list(found)
-        for _ in range(draw(st.integers(0, 2)) if copy else 0):
-            at = draw(st.integers(0, len(copy) - 1))
-            copy[at : at + 1] = draw(st.lists(st.one_of(files, others), max_size=2)) if copy else []
-            if not copy:
-                break
+        for _ in range(draw(st.integers(0, 2))):
+            at = draw(st.integers(0, len(copy)))
+            copy[at : at + 1] = draw(altered(copy[at])) if at < len(copy) else [draw(files)]
         source.listings[folder] = found
         target.listings[folder] = draw(st.permutations(copy))
         for side in (source, target):
@@ -168,6 +176,14 @@ def test_names_are_plain_together_where_each_is(found: list[str]) -> None:
     assert all_plain(found) is all(map(plain, found))
 
 
+@pytest.mark.parametrize("name", HOSTILE)
+def test_one_bad_name_is_found_among_many(name: str) -> None:
+    good = [f"file {number}" for number in range(10_000)]
+    assert all_plain(good)
+    for at in (0, 5_000, 10_000):
+        assert not all_plain([*good[:at], name, *good[at:]])
+
+
 def test_equal_files_are_passed_over_together() -> None:
     tree = {f"d{folder}/{name:04}": b"x" for folder in range(3) for name in range(600)}
     source, target = MemoryConnector(tree, mtime_ns=T0), MemoryConnector(tree, mtime_ns=T0)
@@ -186,6 +202,39 @@ def test_names_that_differ_in_case_are_found_among_equal_files() -> None:
     assert planned.together == 6
     assert "“d/b”" in planned.guard("collision").message
     assert "2 paths" in planned.guard("collision").message
+
+
+def test_a_name_that_folds_to_an_earlier_one_is_found_among_later_files() -> None:
+    tree = dict.fromkeys(["d/ss", "d/st", "d/x", "d/ß"], b"x")
+    source, target = MemoryConnector(tree, mtime_ns=T0), MemoryConnector(tree, mtime_ns=T0)
+    target.add_file("d/st", b"xy", mtime_ns=T0)
+    planned = plan(source, target)
+    assert planned.together == 3
+    assert "“d/ß”" in planned.guard("collision").message
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Listed("a", Kind.FILE, 0, T0), Listed("a", Kind.OTHER, 0, T0)),
+        (Listed("a", Kind.SYMLINK, 0, T0), Listed("a", Kind.FILE, 0, T0)),
+        (Listed("a", Kind.SYMLINK, 0, T0), Listed("a", Kind.SYMLINK, 0, T0)),
+        (Listed("a", Kind.FILE, 0, T0), Listed("b", Kind.FILE, 0, T0)),
+        (Listed("a", Kind.FILE, 0, None), Listed("a", Kind.FILE, 0, None)),
+        (Listed("a", Kind.FILE, 0, T0), Listed("a", Kind.FILE, 1, T0)),
+        (Listed("a", Kind.FILE, 0, T0), Listed("a", Kind.FILE, 0, T0 + 1)),
+    ],
+)
+def test_what_is_not_the_same_file_is_looked_at_by_itself(one: Listed, other: Listed) -> None:
+    sides = Tree({"": [one]}), Tree({"": [other]})
+    assert not plan(*sides).together  # type: ignore[arg-type]
+
+
+def test_files_of_two_folders_are_not_each_others() -> None:
+    source, target = Tree({"": [Listed("d", Kind.DIRECTORY)], "d": [Listed("z", Kind.FILE, 1, T0)]}), Tree()
+    target.listings[""] = [Listed("z", Kind.FILE, 1, T0)]
+    planned = plan(source, target)  # type: ignore[arg-type]
+    assert planned.kinds == {"d": ChangeKind.NEW, "d/z": ChangeKind.NEW, "z": ChangeKind.EXTRA}
 
 
 def siblings(*found: str, folder: str = "d", excluded: bool = False) -> Siblings:
