@@ -9,20 +9,41 @@ trusts a length or a count that came from the other side.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 from functools import lru_cache
-from typing import Any, ClassVar, Self, TypeAlias, overload
+from typing import ClassVar, Self, TypeAlias
 
 from tui_sync.connectors.base import Buffer
-from tui_sync.errors import StorageError
-from tui_sync.names import printable
+from tui_sync.connectors.sftp.fields import (
+    NO_ATTRIBUTES,
+    U32,
+    U64,
+    Attributes,
+    Fields,
+    NameEntry,
+    UsualEntries,
+    broken,
+    name_entries,
+    string,
+    text,
+)
+from tui_sync.connectors.sftp.framing import MAX_PACKET, Framer
+
+# What packets are made of, and come in, is had together with them.
+__all__ = [
+    "MAX_PACKET",
+    "NO_ATTRIBUTES",
+    "Attributes",
+    "Fields",
+    "Framer",
+    "NameEntry",
+    "UsualEntries",
+    "broken",
+]
 
 VERSION = 3
-MAX_PACKET = 1 << 20
-"""Longest packet that is accepted: four times what OpenSSH ever sends."""
-
 LIMITS = "limits@openssh.com"
 POSIX_RENAME = "posix-rename@openssh.com"
 FSYNC = "fsync@openssh.com"
@@ -32,14 +53,9 @@ COPY_DATA = "copy-data"
 HARDLINK = "hardlink@openssh.com"
 
 _INIT, _VERSION = 1, 2
-_U32 = struct.Struct(">I")
-_U64 = struct.Struct(">Q")
 _HEAD = struct.Struct(">IBI")
 _TYPE_AND_ID = struct.Struct(">BI")
 _SHORT = 256
-_USUAL_FIELDS = struct.Struct(">QIIIII")
-# Flags and attributes, of which user, group and time of access are passed over.
-_USUAL_RECORD = struct.Struct(">IQ8xI4xI")
 
 
 class StatusCode(IntEnum):
@@ -67,144 +83,6 @@ class OpenFlag(IntFlag):
     EXCLUSIVE = 0x20
 
 
-# Section 5. Plain numbers: an enum's operators take longer than all else there is to do for a packet.
-_SIZE = 0x00000001
-_OWNER = 0x00000002
-_PERMISSIONS = 0x00000004
-_TIMES = 0x00000008
-_EXTENDED = 0x80000000
-_USUAL = _SIZE | _OWNER | _PERMISSIONS | _TIMES
-
-
-def broken(what: str) -> StorageError:
-    """The error for a server that does not keep to the protocol."""
-    return StorageError(f"the server broke the SFTP protocol: {what}")
-
-
-# These and all packets are values. They are not frozen, which would make each take three times as long.
-@dataclass(slots=True, unsafe_hash=True)
-class Attributes:
-    """Section 5. ``permissions`` holds the file type bits too; times (of access, of change) are whole seconds
-    since 1970 in 32 bits."""
-
-    size: int | None = None
-    owner: tuple[int, int] | None = None
-    permissions: int | None = None
-    times: tuple[int, int] | None = None
-    extended: tuple[tuple[bytes, bytes], ...] = ()
-
-    def encode(self) -> bytes:
-        flags = 0
-        parts: list[bytes] = []
-        if self.size is not None:
-            flags |= _SIZE
-            parts.append(_U64.pack(self.size))
-        if self.owner is not None:
-            flags |= _OWNER
-            parts.append(struct.pack(">II", *self.owner))
-        if self.permissions is not None:
-            flags |= _PERMISSIONS
-            parts.append(_U32.pack(self.permissions))
-        if self.times is not None:
-            flags |= _TIMES
-            parts.append(struct.pack(">II", *self.times))
-        if self.extended:
-            flags |= _EXTENDED
-            parts.append(_U32.pack(len(self.extended)))
-            parts.extend(string(name) + string(value) for name, value in self.extended)
-        return _U32.pack(flags) + b"".join(parts)
-
-    @classmethod
-    def decode(cls, fields: Fields) -> Self:
-        flags = fields.u32()
-        if flags == _USUAL:
-            size, user, group, permissions, accessed, changed = fields.unpack(_USUAL_FIELDS)
-            return cls(size, (user, group), permissions, (accessed, changed))
-        size = fields.u64() if flags & _SIZE else None
-        owner = (fields.u32(), fields.u32()) if flags & _OWNER else None
-        permissions = fields.u32() if flags & _PERMISSIONS else None
-        times = (fields.u32(), fields.u32()) if flags & _TIMES else None
-        extended: tuple[tuple[bytes, bytes], ...] = ()
-        if flags & _EXTENDED:
-            extended = tuple((fields.string(), fields.string()) for _ in range(fields.count(8)))
-        return cls(size, owner, permissions, times, extended)
-
-
-NO_ATTRIBUTES = Attributes()
-
-
-def string(value: bytes) -> bytes:
-    return _U32.pack(len(value)) + value
-
-
-def text(value: str) -> bytes:
-    try:
-        return string(value.encode("utf-8", "surrogateescape"))
-    except UnicodeEncodeError:
-        raise StorageError(f"the name “{printable(value)}” cannot be sent as UTF-8") from None
-
-
-class Fields:
-    """Reads the fields of one packet in order, never past its end."""
-
-    __slots__ = ("_at", "_view")
-
-    def __init__(self, data: Buffer) -> None:
-        self._view = memoryview(data)
-        self._at = 0
-
-    def take(self, length: int) -> memoryview:
-        end = self._at + length
-        if end > len(self._view):
-            raise broken(f"a packet ends {end - len(self._view)} bytes too early")
-        part = self._view[self._at : end]
-        self._at = end
-        return part
-
-    def unpack(self, layout: struct.Struct) -> tuple[Any, ...]:
-        """Fixed fields at once."""
-        try:
-            values = layout.unpack_from(self._view, self._at)
-        except struct.error:
-            self.take(layout.size)
-            raise
-        self._at += layout.size
-        return values
-
-    def u8(self) -> int:
-        return self.take(1)[0]
-
-    def u32(self) -> int:
-        return int(self.unpack(_U32)[0])
-
-    def u64(self) -> int:
-        return int(self.unpack(_U64)[0])
-
-    def view(self) -> memoryview:
-        """A string, not copied."""
-        return self.take(self.u32())
-
-    def string(self) -> bytes:
-        return bytes(self.view())
-
-    def text(self) -> str:
-        return str(self.view(), "utf-8", "surrogateescape")
-
-    def count(self, least: int) -> int:
-        """A number of things that take at least ``least`` bytes each, checked against what is left."""
-        number = self.u32()
-        if number * least > len(self._view) - self._at:
-            raise broken(f"a packet of {len(self._view)} bytes claims to hold {number} entries")
-        return number
-
-    def rest(self) -> bytes:
-        return bytes(self.take(len(self._view) - self._at))
-
-    @property
-    def left(self) -> int:
-        return len(self._view) - self._at
-
-
 @dataclass(slots=True)
 class Open:
     TYPE: ClassVar[int] = 3
@@ -213,7 +91,7 @@ class Open:
     attributes: Attributes = NO_ATTRIBUTES
 
     def body(self) -> bytes:
-        return text(self.path) + _U32.pack(self.flags) + self.attributes.encode()
+        return text(self.path) + U32.pack(self.flags) + self.attributes.encode()
 
     @classmethod
     def decode(cls, fields: Fields) -> Self:
@@ -414,7 +292,7 @@ def copy_data(source: bytes, target: bytes, offset: int, length: int) -> Extende
     """Copy from one open file to the other, at the same offset; draft-ietf-secsh-filexfer-extensions-00,
     section 7. A length of 0 means up to the end."""
     return Extended(
-        COPY_DATA, string(source) + struct.pack(">QQ", offset, length) + string(target) + _U64.pack(offset)
+        COPY_DATA, string(source) + struct.pack(">QQ", offset, length) + string(target) + U64.pack(offset)
     )
 
 
@@ -459,7 +337,7 @@ class Status:
     message: str = ""
 
     def body(self) -> bytes:
-        return _U32.pack(self.code) + text(self.message) + text("")
+        return U32.pack(self.code) + text(self.message) + text("")
 
     @classmethod
     def decode(cls, fields: Fields) -> Self:
@@ -496,76 +374,12 @@ class Data:
 
 
 @dataclass(slots=True)
-class NameEntry:
-    name: str
-    long_name: str
-    attributes: Attributes
-
-
-class UsualEntries(Sequence[NameEntry]):
-    """Entries that all have the usual attributes, as OpenSSH's listings have them, taken out of their packet
-    by columns: an object for each of them would take longer than all else that a listing takes.
-
-    ``changed`` are the times of change, as in ``Attributes.times``.
-    """
-
-    __slots__ = ("_body", "changed", "names", "permissions", "sizes")
-
-    def __init__(self, body: bytes, names: list[str], columns: Sequence[tuple[int, ...]]) -> None:
-        self._body = body
-        self.names = names
-        self.sizes, self.permissions, self.changed = columns
-
-    @classmethod
-    def found(cls, body: bytes, count: int) -> Self | None:
-        """The ``count`` entries that the body is made up of; None where they are not like that, or where the
-        body is anything else than that."""
-        names: list[bytes] = []
-        records: list[bytes] = []
-        length, size = _U32.unpack_from, _USUAL_RECORD.size
-        at = 0
-        try:
-            for _ in range(count):
-                start = at + 4
-                long_name = start + length(body, at)[0]
-                record = long_name + 4 + length(body, long_name)[0]
-                at = record + size
-                names.append(body[start:long_name])
-                records.append(body[record:at])
-        except struct.error:
-            return None
-        if not count or at != len(body):
-            return None
-        flags, *columns = zip(*_USUAL_RECORD.iter_unpack(b"".join(records)), strict=True)
-        # A NUL ends whatever was cut short before it, so that the names do not change each other.
-        decoded = str(b"\0".join(names), "utf-8", "surrogateescape").split("\0")
-        return cls(body, decoded, columns) if set(flags) == {_USUAL} and len(decoded) == count else None
-
-    @overload
-    def __getitem__(self, index: int) -> NameEntry: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[NameEntry]: ...
-    def __getitem__(self, index: int | slice) -> NameEntry | Sequence[NameEntry]:
-        return _entries(Fields(self._body), len(self))[index]
-
-    def __iter__(self) -> Iterator[NameEntry]:
-        return iter(_entries(Fields(self._body), len(self)))
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-
-def _entries(fields: Fields, count: int) -> tuple[NameEntry, ...]:
-    return tuple(NameEntry(fields.text(), fields.text(), Attributes.decode(fields)) for _ in range(count))
-
-
-@dataclass(slots=True)
 class Name:
     TYPE: ClassVar[int] = 104
     entries: Sequence[NameEntry]
 
     def body(self) -> bytes:
-        parts = [_U32.pack(len(self.entries))]
+        parts = [U32.pack(len(self.entries))]
         for entry in self.entries:
             parts += [text(entry.name), text(entry.long_name), entry.attributes.encode()]
         return b"".join(parts)
@@ -574,7 +388,7 @@ class Name:
     def decode(cls, fields: Fields) -> Self:
         count = fields.count(12)
         body = fields.rest()
-        return cls(UsualEntries.found(body, count) or _entries(Fields(body), count))
+        return cls(UsualEntries.found(body, count) or name_entries(Fields(body), count))
 
 
 @dataclass(slots=True)
@@ -716,65 +530,3 @@ class Version:
             name = fields.text()
             extensions[name] = fields.string()
         return cls(number, extensions)
-
-
-class Framer:
-    """Cuts a byte stream into packets.
-
-    A packet that lies whole in one chunk is handed out as a view of it; one that comes in pieces is put
-    together in a buffer of its exact length.
-    """
-
-    __slots__ = ("_head", "_packet", "_rest")
-
-    def __init__(self) -> None:
-        self._head = b""
-        self._packet: bytearray | None = None
-        self._rest = 0
-
-    @property
-    def missing(self) -> int:
-        """Bytes still wanted for the packet under way, as far as known; at least 1."""
-        return self._rest if self._packet is not None else 4 - len(self._head)
-
-    def feed(self, chunk: Buffer) -> Iterator[memoryview]:
-        """The packets that end in ``chunk``, without their lengths. To be exhausted before the next call."""
-        view = memoryview(chunk)
-        if self._packet is None and not self._head:
-            at = 0
-            while len(view) - at >= 4:
-                end = at + 4 + _packet_length(view[at : at + 4])
-                if end > len(view):
-                    break
-                yield view[at + 4 : end]
-                at = end
-            view = view[at:]
-        while view:
-            if self._packet is None:
-                wanted = 4 - len(self._head)
-                self._head += bytes(view[:wanted])
-                view = view[wanted:]
-                if len(self._head) < 4:
-                    return
-                length = _packet_length(self._head)
-                self._head = b""
-                if len(view) >= length:
-                    yield view[:length]
-                    view = view[length:]
-                    continue
-                self._packet, self._rest = bytearray(length), length
-            part = view[: self._rest]
-            start = len(self._packet) - self._rest
-            self._packet[start : start + len(part)] = part
-            self._rest -= len(part)
-            view = view[len(part) :]
-            if not self._rest:
-                whole, self._packet = self._packet, None
-                yield memoryview(whole)
-
-
-def _packet_length(head: Buffer) -> int:
-    length = int(_U32.unpack(head)[0])
-    if not 5 <= length <= MAX_PACKET:
-        raise broken(f"a packet claims a length of {length} bytes")
-    return length

@@ -1,0 +1,73 @@
+"""A byte stream cut into SFTP packets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tui_sync.connectors.base import Buffer
+from tui_sync.connectors.sftp.fields import U32, broken
+
+MAX_PACKET = 1 << 20
+"""Longest packet that is accepted: four times what OpenSSH ever sends."""
+
+
+class Framer:
+    """Cuts a byte stream into packets.
+
+    A packet that lies whole in one chunk is handed out as a view of it; one that comes in pieces is put
+    together in a buffer of its exact length.
+    """
+
+    __slots__ = ("_head", "_packet", "_rest")
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._packet: bytearray | None = None
+        self._rest = 0
+
+    @property
+    def missing(self) -> int:
+        """Bytes still wanted for the packet under way, as far as known; at least 1."""
+        return self._rest if self._packet is not None else 4 - len(self._head)
+
+    def feed(self, chunk: Buffer) -> Iterator[memoryview]:
+        """The packets that end in ``chunk``, without their lengths. To be exhausted before the next call."""
+        view = memoryview(chunk)
+        if self._packet is None and not self._head:
+            at = 0
+            while len(view) - at >= 4:
+                end = at + 4 + _packet_length(view[at : at + 4])
+                if end > len(view):
+                    break
+                yield view[at + 4 : end]
+                at = end
+            view = view[at:]
+        while view:
+            if self._packet is None:
+                wanted = 4 - len(self._head)
+                self._head += bytes(view[:wanted])
+                view = view[wanted:]
+                if len(self._head) < 4:
+                    return
+                length = _packet_length(self._head)
+                self._head = b""
+                if len(view) >= length:
+                    yield view[:length]
+                    view = view[length:]
+                    continue
+                self._packet, self._rest = bytearray(length), length
+            part = view[: self._rest]
+            start = len(self._packet) - self._rest
+            self._packet[start : start + len(part)] = part
+            self._rest -= len(part)
+            view = view[len(part) :]
+            if not self._rest:
+                whole, self._packet = self._packet, None
+                yield memoryview(whole)
+
+
+def _packet_length(head: Buffer) -> int:
+    length = int(U32.unpack(head)[0])
+    if not 5 <= length <= MAX_PACKET:
+        raise broken(f"a packet claims a length of {length} bytes")
+    return length
