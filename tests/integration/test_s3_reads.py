@@ -98,6 +98,9 @@ def test_all_that_only_reads_goes_this_way_and_is_counted(bucket: Bucket) -> Non
                 assert reader.stat(key).size == len(key.encode())
                 assert read(reader, key) == key.encode()
         assert connector.requests == {"ListObjectsV2": 2, "HeadObject": 8, "GetObject": 8}
+        with pytest.raises(NotFound):
+            reader.stat("nowhere")
+        assert connector.requests == {"ListObjectsV2": 3, "HeadObject": 9, "GetObject": 8}
 
 
 def test_without_that_inside_of_botocore_the_client_does_it_all(bucket: Bucket) -> None:

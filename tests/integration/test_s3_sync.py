@@ -200,6 +200,10 @@ def test_between_buckets_of_one_server_nothing_comes_here(
         sent = requests(opened, "target")
         assert sent["UploadPart"] == 0
         assert sent["UploadPartCopy"] == copied_parts
+        assert sent["CreateMultipartUpload"] == bool(copied_parts)
+        # What it is at the source, and whether the name is free at the target.
+        assert requests(opened, "source")["HeadObject"] <= summary.created + 2
+        assert sent["HeadObject"] <= summary.created + 2
         assert opened.make_plan().totals.work == 0
     assert other.files("copy/") == bucket.files()
     assert [other.mtime(f"copy/odd/{name}") for name in ODD] == [bucket.mtime(f"odd/{name}") for name in ODD]

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from botocore import exceptions as boto
+from urllib3.exceptions import HTTPError as BodyBroken
 
 from tui_sync.connectors.base import Buffer
 from tui_sync.connectors.s3 import faults
@@ -52,7 +53,13 @@ def fetch_small(store: Store, path: str, most: int) -> tuple[Entry, bytes]:
     """An object of up to ``most`` bytes, with one request and checked. Raises as ``S3Download.blocks`` does,
     StorageError for a larger one."""
     key = store.place.key(path)
-    answer, body = store.run("read", path, lambda: _fetch(store, key, None, None, most=most, checksum=True))
+
+    def read(answer: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        return answer, answer["Body"].read() if int(answer["ContentLength"]) <= most else b""
+
+    answer, body = store.run(
+        "read", path, lambda: _fetch(store, lambda: _get(store, key, None, None, checksum=True), read)
+    )
     size = int(answer["ContentLength"])
     if size > most:
         raise StorageError(f"“{printable(path)}” holds more than {most} bytes")
@@ -94,29 +101,30 @@ def _is_range(answer: dict[str, Any], start: int, stop: int) -> bool:
     return str(told).startswith(f"bytes {start}-{stop - 1}/")
 
 
-def _fetch(
-    store: Store,
-    key: str,
-    start: int | None,
-    stop: int | None,
-    etag: str | None = None,
-    *,
-    most: int | None = None,
-    checksum: bool = False,
-) -> tuple[dict[str, Any], bytes]:
-    """One range, or all; asked for again where the connection breaks in the middle of it. Nothing is read of
-    more than ``most`` bytes."""
+def _fetch(store: Store, ask: Callable[[], dict[str, Any]], read: Callable[[dict[str, Any]], T]) -> T:
+    """What ``read`` takes out of the answer to ``ask``; asked again where the connection breaks in the middle
+    of it."""
     for attempt in range(1, BODY_ATTEMPTS + 1):
-        answer = _get(store, key, start, stop, etag, checksum=checksum)
+        answer = ask()
         try:
-            with answer["Body"] as stream:
-                if most is not None and int(answer["ContentLength"]) > most:
-                    return answer, b""
-                return answer, stream.read()
+            with answer["Body"]:
+                return read(answer)
         except BROKEN:
             if attempt == BODY_ATTEMPTS or store.calls.closed:
                 raise
     raise AssertionError("unreachable")
+
+
+def _pieces(body: Any, size: int) -> list[bytes]:
+    """``size`` bytes, a block at a time: what is as large as all of them, each thread would keep for ever."""
+    pieces = []
+    while size:
+        piece = body.read(min(_BLOCK, size))
+        if not piece:
+            raise BodyBroken("the answer ended too early")
+        pieces.append(piece)
+        size -= len(piece)
+    return pieces
 
 
 class S3Download:
@@ -161,17 +169,15 @@ class S3Download:
         end = self._entry.size if stop is None else min(stop, self._entry.size)
         whole = start == 0 and end == self._entry.size
         check = self._check() if whole and end else None
-        for chunk in self._chunks(start, end):
-            view = memoryview(chunk)
-            for offset in range(0, len(view), _BLOCK):
-                block = view[offset : offset + _BLOCK]
-                if check is not None:
-                    check.update(block)
-                yield block
+        for piece in self._pieces(start, end):
+            if check is not None:
+                check.update(piece)
+            yield piece
+            del piece
         if check is not None:
             _need(check, self._path)
 
-    def _chunks(self, start: int, end: int) -> Iterator[bytes]:
+    def _pieces(self, start: int, end: int) -> Iterator[bytes]:
         body = self._take_body() if start == 0 else None
         if body is not None or end - start >= _LARGE:
             for piece in self._streamed(start, end, body):
@@ -207,7 +213,7 @@ class S3Download:
     def _ranges(self, start: int, end: int) -> Iterator[bytes]:
         """Several answers at a time."""
         large = end - start >= _LARGE
-        ahead: deque[tuple[Future[bytes], int]] = deque()
+        ahead: deque[tuple[Future[list[bytes]], int]] = deque()
         try:
             while start < end or ahead:
                 while start < end and len(ahead) < _AHEAD:
@@ -219,19 +225,25 @@ class S3Download:
                     start += size
                 future, taken = ahead.popleft()
                 try:
-                    chunk = self._told(future.result)
+                    pieces = self._told(future.result)
                 finally:
                     self.store.downloading.give(taken)
-                yield chunk
-                del chunk, future
+                del future
+                yield from _dropped(pieces)
         finally:
             for future, taken in ahead:
                 future.cancel()
                 self.store.downloading.give(taken)
 
-    def _start(self, start: int, stop: int) -> Future[bytes]:
+    def _start(self, start: int, stop: int) -> Future[list[bytes]]:
         self._need_open()
-        return self.store.calls.start(lambda: _fetch(self.store, self._key, start, stop, self.version)[1])
+        return self.store.calls.start(
+            lambda: _fetch(
+                self.store,
+                lambda: _get(self.store, self._key, start, stop, self.version),
+                lambda answer: _pieces(answer["Body"], stop - start),
+            )
+        )
 
     def _need_open(self) -> None:
         if self._closed:
@@ -328,6 +340,13 @@ def _check_of(answer: dict[str, Any]) -> _Check | None:
         if value and "-" not in value:
             return _Crc32(value) if name == "CRC32" else _Hash(name.lower(), base64.b64decode(value))
     return None
+
+
+def _dropped(pieces: list[bytes]) -> Iterator[bytes]:
+    """One after the other; each is let go once the next is asked for."""
+    pieces.reverse()
+    while pieces:
+        yield pieces.pop()
 
 
 def _need(check: _Check, path: str) -> None:

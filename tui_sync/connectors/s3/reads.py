@@ -22,6 +22,7 @@ from xml.etree import ElementTree as ET
 
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest
+from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 
 # "Authorization header" in "Authenticating Requests (AWS Signature Version 4)", S3 API reference.
@@ -94,7 +95,7 @@ class Reads:
 
     def send(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
         """What the client's answer would be, as far as this program looks at it; None where it has to be
-        asked itself."""
+        asked itself. Raises ClientError where there is no such object, if the answer says no more."""
         send = {"get_object": self._get, "head_object": self._head, "list_objects_v2": self._list}.get(
             operation
         )
@@ -102,6 +103,8 @@ class Reads:
             return None
         try:
             return send(dict(parameters))
+        except ClientError:
+            raise
         except Exception:  # noqa: BLE001 - whatever it was, the client tells it better
             return None
 
@@ -147,6 +150,8 @@ class Reads:
         response = self._http.send(AWSPreparedRequest(method, url, headers, None, stream))
         if response.status_code in (200, 206):
             return response
+        if response.status_code == 404 and method == "HEAD":
+            raise ClientError({"Error": {"Code": "404"}, "ResponseMetadata": {"HTTPStatusCode": 404}}, name)
         if response.status_code not in _USUAL:
             self._rests_until = time.monotonic() + _REST_S
         with closing(response.raw):
