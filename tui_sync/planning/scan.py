@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import threading
+import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import TypeAlias, TypeGuard
@@ -21,8 +22,10 @@ from tui_sync.planning.scanned import Scanned, Siblings
 AHEAD_DIRECTORIES = 512
 AHEAD_ENTRIES = 20_000
 MOST_LEFTOVERS = 10_000
-# A walk that has to wait longer is worth one more thread.
+# How long the walk waits for its directories before it may get one more thread, and what part of that time
+# the program may have been busy.
 _PATIENCE_S = 0.02
+_BUSY = 0.4
 
 
 class ScanCounters:
@@ -126,9 +129,10 @@ class _Walk:
         self._cancel = cancel
         self._counters = counters
         self._workers = workers
-        # How many threads there may be by now. Where one of them lists several directories in a moment, more
-        # of them only get into each other's way.
-        self._hired = 1 if self._together > 1 else workers
+        # How many threads there may be by now. See ``_wait``.
+        self._hired = 1
+        self._waited = 0.0
+        self._worked = 0.0
         self._rename = rename
         self._lock = threading.Lock()
         self._work_ready = threading.Condition(self._lock)
@@ -178,10 +182,7 @@ class _Walk:
                 self._work_ready.notify()
             while not folder.done:
                 self._cancel.check()
-                if not self._listed.wait(_PATIENCE_S) and self._hired < self._workers:
-                    self._hired += 1
-                    if self._waiting and not self._idle:
-                        self._hire()
+                self._wait()
             self._awaited = None
             self._ahead_directories -= 1
             self._ahead_entries -= folder.entries
@@ -190,6 +191,24 @@ class _Walk:
         self._cancel.check()
         if folder.failure is not None:
             raise folder.failure
+
+    def _wait(self) -> None:
+        """Wait a moment for the directory that the walk has come to. The lock must be held.
+
+        Threads list ahead while others wait for answers. Where they rather compute, as on a disk or beside
+        the server, more of them only get into each other's way: then no more are hired.
+        """
+        began, busy = time.monotonic(), time.process_time()
+        self._listed.wait(_PATIENCE_S)
+        self._waited += time.monotonic() - began
+        self._worked += time.process_time() - busy
+        if self._waited < _PATIENCE_S:
+            return
+        if self._worked < self._waited * _BUSY and self._hired < self._workers:
+            self._hired += 1
+            if self._waiting and not self._idle:
+                self._hire()
+        self._waited = self._worked = 0.0
 
     def _schedule(self, folders: Collection[_Folder]) -> None:
         """Queue directories and see to enough threads. The lock must be held."""
@@ -231,7 +250,7 @@ class _Walk:
                     for path, listing in listings:
                         self._take_in(left[path], listing)
                         del left[path]
-                        if left and self._is_far_ahead(left):
+                        if left and self._can_wait(left):
                             break
             # Raised in the thread that waits for one of these directories.
             except Exception as error:  # noqa: BLE001
@@ -267,11 +286,12 @@ class _Walk:
             self._sort(folder, listing)
         self._done(folder)
 
-    def _is_far_ahead(self, left: Mapping[str, _Folder]) -> bool:
-        """Whether directories that were taken should rather wait: others turned out to hold very much."""
+    def _can_wait(self, left: Mapping[str, _Folder]) -> bool:
+        """Whether directories that were taken had better not be listed now, as others turned out to hold very
+        much, or at all."""
         with self._lock:
             awaited = self._awaited is not None and self._awaited.path in left
-            return self._ahead_entries >= 2 * AHEAD_ENTRIES and not awaited
+            return self._stopped or (self._ahead_entries >= 2 * AHEAD_ENTRIES and not awaited)
 
     def _give_back(self, folders: Collection[_Folder]) -> None:
         with self._lock:
