@@ -348,14 +348,14 @@ class Engine:
             self._settle(None, outcome)
 
     def _to_copy(self) -> Iterator[Item]:
-        items = self._items(Action.CREATE, Action.UPDATE)
-        return (item for item in items if item.seq not in self._done_before)
+        for item in self._items(Action.CREATE, Action.UPDATE):
+            if item.seq not in self._done_before:
+                self._verifier.prepare(item.bytes)
+                yield item
 
     def _copy_files(self) -> None:
         self._progress.phase = "files"
         totals, options = self._plan.totals, self._plan.options
-        if totals.files:
-            self._verifier.prepare()
         plain = options.write is WriteMode.ATOMIC and transform(options.transform).identity
         # A pack comes through here; where the server can copy, nothing need.
         on_server = (

@@ -52,20 +52,29 @@ class Verifier:
         )
         # Where it has first to be found out whether the target computes digests.
         self._hasher = target if asks and isinstance(target, HashesFiles) else None
+        self._prepared = False
         self.optional = wish is Verify.AUTO and self._hasher is not None
         """Whether the size alone will do where the target computes no digest after all."""
 
-    def prepare(self) -> None:
-        """Have the target asked what it can do, before the first file waits for the answer."""
-        if self._hasher is not None:
-            threading.Thread(target=self._hasher.hashes, name="tui-sync-verify", daemon=True).start()
+    def prepare(self, size: int) -> None:
+        """Have the target asked what it can do, before the first file for which that matters waits for the
+        answer; ``size`` is that of one to come. By one thread only."""
+        hasher = self._hasher
+        if hasher is not None and not self._prepared and self._asks(size):
+            self._prepared = True
+            threading.Thread(target=hasher.hashes, name="tui-sync-verify", daemon=True).start()
 
     def aim(self, size: int) -> Verify:
         """The level to try for a file of ``size`` bytes. May ask the target, the first time."""
         hasher = self._hasher
-        if hasher is None or (self.optional and size > SMALL and not hasher.far) or not hasher.hashes():
+        if hasher is None or not self._asks(size) or not hasher.hashes():
             return self._level
         return Verify.CHECKSUM
+
+    def _asks(self, size: int) -> bool:
+        """Whether it has to be known of a file of that size if the target computes digests."""
+        hasher = self._hasher
+        return hasher is not None and (not self.optional or size <= SMALL or hasher.far)
 
     def check(self, staged: Entry, digest: str, aim: Verify) -> Verify:
         """Check the content of a staged file on the target against the digest of the bytes sent, and return

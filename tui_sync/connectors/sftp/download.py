@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -12,11 +12,14 @@ from tui_sync.connectors.base import Buffer
 from tui_sync.connectors.sftp import wire
 from tui_sync.connectors.sftp.lanes import Lane, Lanes
 from tui_sync.connectors.sftp.remote import Remote
-from tui_sync.connectors.sftp.session import Reply, SftpSession
+from tui_sync.connectors.sftp.session import Asked, Reply, SftpSession
 from tui_sync.connectors.sftp.window import Window
 from tui_sync.errors import StorageError
 from tui_sync.model import Entry, Kind
 from tui_sync.names import printable
+
+# So many requests at a time, where half a window is more: each on its own wakes up everybody on the way.
+_TOGETHER = 4
 
 
 class SftpDownload:
@@ -68,16 +71,19 @@ class SftpDownload:
         under_way, at = 0, start
         size = lanes.best().session.read_size
         while True:
-            while end is None or at < end:
-                if asked and (at >= known or under_way + size > window.size):
-                    break
-                length = size if end is None else min(size, end - at)
-                lane = lanes.best()
-                reply = lane.session.send(wire.Read(lane.handle, at, length), "read", self._full)
-                asked.append((at, length, lane, reply))
-                lane.under_way += length
-                at += length
-                under_way += length
+            together = max(1, min(_TOGETHER, window.size // (2 * size)))
+            if not asked or under_way + together * size <= window.size:
+                ahead: list[tuple[int, int, Lane]] = []
+                while end is None or at < end:
+                    if (asked or ahead) and (at >= known or under_way + size > window.size):
+                        break
+                    length = size if end is None else min(size, end - at)
+                    lane = lanes.best()
+                    ahead.append((at, length, lane))
+                    lane.under_way += length
+                    at += length
+                    under_way += length
+                asked += self._ask(ahead)
             if not asked:
                 return
             offset, length, lane, reply = asked.popleft()
@@ -97,6 +103,16 @@ class SftpDownload:
                 if offset + length < known:
                     size = max(min(size, len(data)), 4096)
             yield data
+
+    def _ask(self, ahead: Sequence[tuple[int, int, Lane]]) -> Iterator[tuple[int, int, Lane, Reply]]:
+        """The blocks with their replies, by one call for each lane."""
+        of_lane: dict[Lane, list[Asked]] = {}
+        for at, length, lane in ahead:
+            request = wire.Read(lane.handle, at, length)
+            of_lane.setdefault(lane, []).append(Asked(request, "read", self._full))
+        replies = {lane: lane.session.send_many(requests) for lane, requests in of_lane.items()}
+        for at, length, lane in ahead:
+            yield at, length, lane, replies[lane].popleft()
 
     def restat(self) -> Entry:
         session, _ = self._opened()

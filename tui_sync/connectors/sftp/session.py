@@ -32,7 +32,7 @@ BYTES_IN_FLIGHT = 8 << 20
 MAX_BLOCK = 255 << 10
 _RECEIVE = 1 << 20
 # What is handed to the channel at once, and what it may bring back, of many requests.
-_TOGETHER = 256 << 10
+_TOGETHER = 1 << 20
 _SMALL = 512
 
 _ResponseT = TypeVar("_ResponseT", bound=wire.Response)
