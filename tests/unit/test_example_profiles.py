@@ -10,7 +10,7 @@ import pytest
 
 from tui_sync.model import Mode, SyncOptions
 from tui_sync.profiles import available, load
-from tui_sync.profiles.schema import _Side, _Sync
+from tui_sync.profiles.schema import SIDE, SYNC
 
 FOLDER = Path(__file__).parents[2] / "profiles"
 EXAMPLES = sorted(FOLDER.glob("*.toml"))
@@ -47,7 +47,7 @@ def test_the_examples_explain_every_key() -> None:
     text = (FOLDER / "sftp-to-sftp.toml").read_text("utf-8")
     text += (FOLDER / "mirror-nightly.toml").read_text("utf-8")
     text += (FOLDER / "s3-to-sftp.toml").read_text("utf-8")
-    for key in {*_Side.model_fields, *_Sync.model_fields}:
+    for key in {*SIDE, *SYNC}:
         assert re.search(rf"^(# )?{key} = ", text, re.MULTILINE), key
 
 

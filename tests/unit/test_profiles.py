@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -576,11 +574,3 @@ def test_what_is_no_delete_limit(text: str) -> None:
         UsageError, match="write a number of files such as 100, or a percentage from 0% to 100%"
     ):
         parse_delete_limit(text)
-
-
-def test_a_pair_given_by_its_urls_needs_no_pydantic() -> None:
-    code = (
-        "import sys; from tui_sync.profiles import quick; quick('/a', '/b'); print('pydantic' in sys.modules)"
-    )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout == "False\n"

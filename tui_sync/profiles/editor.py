@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from types import NoneType
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-
-from tui_sync.profiles.schema import MOST_WORKERS, _Side, _Sync
+from tui_sync.model import SyncOptions
+from tui_sync.profiles.schema import MOST_WORKERS, SIDE, SYNC, Key
 
 _TYPES: dict[object, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
@@ -75,33 +73,28 @@ _KEYS: dict[str, dict[str, Any]] = {
 
 def json_schema() -> dict[str, Any]:
     """Draft 2020-12."""
-    side = _section(_Side, required=["url"])
+    side = _section(SIDE, required=["url"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A tui-sync profile",
         "type": "object",
-        "properties": {"source": side, "target": side, "sync": _section(_Sync, required=[])},
+        "properties": {"source": side, "target": side, "sync": _section(SYNC, required=[])},
         "required": ["source", "target"],
         "additionalProperties": False,
     }
 
 
-def _section(model: type[BaseModel], required: list[str]) -> dict[str, Any]:
+def _section(keys: Mapping[str, Key], required: list[str]) -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": {key: _KEYS.get(key) or _plain(field) for key, field in model.model_fields.items()},
+        "properties": {name: _KEYS.get(name) or _plain(name, key.kind) for name, key in keys.items()},
         "required": required,
         "additionalProperties": False,
     }
 
 
-def _plain(field: FieldInfo) -> dict[str, Any]:
-    """By the type alone; anything may be right where only a function can judge."""
-    kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not NoneType]
-    # Annotated[str, ...] is a str.
-    kind = getattr(kinds[0], "__origin__", kinds[0])
-    if len(kinds) != 1 or not isinstance(kind, type):
-        return {}
+def _plain(name: str, kind: type) -> dict[str, Any]:
+    """By what it is alone; anything may be right where only a function can judge."""
     if issubclass(kind, StrEnum):
-        return {"enum": [member.value for member in kind], "default": field.default}
+        return {"enum": [member.value for member in kind], "default": getattr(SyncOptions(), name)}
     return {"type": _TYPES[kind]} if kind in _TYPES else {}

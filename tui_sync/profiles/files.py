@@ -15,7 +15,7 @@ from tui_sync.connectors.base import Endpoint
 from tui_sync.errors import ProfileError
 from tui_sync.model import SyncOptions
 from tui_sync.names import printable
-from tui_sync.profiles import urls
+from tui_sync.profiles import schema, urls
 from tui_sync.profiles.profile import Profile
 
 FOLDER_VARIABLE = "TUI_SYNC_PROFILES"
@@ -46,9 +46,6 @@ def load(path: Path) -> Profile:
 
 def parse(text: str, path: Path) -> Profile:
     """The profile of this text, as if it stood in ``path``, which need not be there. Raises ProfileError."""
-    # Here, as it takes a tenth of a second that a pair given by its URLs can do without.
-    from tui_sync.profiles import schema
-
     file = printable(str(path))
     raw = _parse(text, file)
     if not raw:

@@ -1,7 +1,4 @@
-"""The keys of a profile, and every way to get one wrong as one sentence.
-
-The models stay in here: the rest of the program sees plain values.
-"""
+"""The keys of a profile, and every way to get one wrong as one sentence."""
 
 from __future__ import annotations
 
@@ -9,10 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeVar
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
-from pydantic_core import ErrorDetails
+from typing import Any, NamedTuple, TypeVar
 
 from tui_sync.connectors.base import Endpoint
 from tui_sync.errors import ProfileError, UsageError
@@ -96,13 +90,9 @@ def _one_of(*names: str) -> Callable[[object], str]:
     return check
 
 
-def _member(kind: type[E], *without: E) -> BeforeValidator:
+def _member(kind: type[E], *without: E) -> Callable[[object], E]:
     choose = _one_of(*(member.value for member in kind if member not in without))
-    return BeforeValidator(lambda value: kind(choose(value)))
-
-
-def _transport(value: object) -> str:
-    return _one_of("auto", "openssh", "paramiko")(value)
+    return lambda value: kind(choose(value))
 
 
 def _delete_limit(value: object) -> DeleteLimit:
@@ -171,63 +161,58 @@ def _part_size(value: object) -> int:
     return size
 
 
-Text = Annotated[str, BeforeValidator(_text)]
-Patterns = Annotated[tuple[str, ...], BeforeValidator(_texts)]
-Reference = Annotated[str, PlainValidator(check_reference)]
+class Key(NamedTuple):
+    """A key of a section: how its value is read, which raises ValueError in words that follow the key's name,
+    and what it then is, for ``editor``."""
+
+    read: Callable[[object], object]
+    kind: type
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class _Side(_Section):
-    url: Text
-    password: Reference | None = Field(default=None, repr=False)
-    passphrase: Reference | None = Field(default=None, repr=False)
-    identity_file: Text | None = None
-    known_hosts: Text | None = None
-    ssh_config: Text | None = None
-    transport: Annotated[str, BeforeValidator(_transport)] | None = None
-    endpoint_url: Annotated[str, BeforeValidator(_endpoint_url)] | None = None
-    region: Text | None = None
-    access_key: Reference | None = Field(default=None, repr=False)
-    secret_key: Reference | None = Field(default=None, repr=False)
-    session_token: Reference | None = Field(default=None, repr=False)
-    aws_profile: Text | None = None
-    anonymous: bool | None = None
-    addressing: Annotated[str, BeforeValidator(_one_of("auto", "path", "virtual"))] | None = None
-    requester_pays: bool | None = None
-    ca_bundle: Text | None = None
-    verify_tls: bool | None = None
-    timeout: Annotated[int | None, PlainValidator(_number(1, 3_600))] = None
-    attempts: Annotated[int | None, PlainValidator(_number(1, 20))] = None
-    part_size: Annotated[int | None, PlainValidator(_part_size)] = None
-
-
-class _Sync(_Section):
-    mode: Annotated[Mode, _member(Mode)] = Mode.COPY
-    compare: Annotated[CompareBy, _member(CompareBy)] = CompareBy.AUTO
-    include: Patterns = ()
-    exclude: Patterns = ()
-    delete: Annotated[DeleteTo, _member(DeleteTo)] = DeleteTo.TRASH
-    max_delete: Annotated[DeleteLimit, PlainValidator(_delete_limit)] = DeleteLimit()
-    verify: Annotated[Verify, _member(Verify, Verify.NONE)] = Verify.AUTO
-    write: Annotated[WriteMode, _member(WriteMode)] = WriteMode.ATOMIC
-    transform: Annotated[str, BeforeValidator(_one_of("none", "gzip"))] = "none"
-    workers: Annotated[int | None, PlainValidator(_workers)] = None
-    bandwidth_limit: Annotated[int | None, PlainValidator(_bandwidth)] = None
-    backup: Annotated[bool, PlainValidator(_flag)] = False
-    trash_keep: Annotated[int | None, PlainValidator(_keep)] = None
-    symlinks: Annotated[Symlinks, _member(Symlinks)] = Symlinks.SKIP
-
-
-class _File(_Section):
-    source: _Side
-    target: _Side
-    sync: _Sync = _Sync()
-
-
-_SECTIONS: Mapping[str, type[_Section]] = {"source": _Side, "target": _Side, "sync": _Sync}
+_TEXT = Key(_text, str)
+_REFERENCE = Key(check_reference, str)
+_FLAG = Key(_flag, bool)
+SIDE: Mapping[str, Key] = {
+    "url": _TEXT,
+    "password": _REFERENCE,
+    "passphrase": _REFERENCE,
+    "identity_file": _TEXT,
+    "known_hosts": _TEXT,
+    "ssh_config": _TEXT,
+    "transport": Key(_one_of("auto", "openssh", "paramiko"), str),
+    "endpoint_url": Key(_endpoint_url, str),
+    "region": _TEXT,
+    "access_key": _REFERENCE,
+    "secret_key": _REFERENCE,
+    "session_token": _REFERENCE,
+    "aws_profile": _TEXT,
+    "anonymous": _FLAG,
+    "addressing": Key(_one_of("auto", "path", "virtual"), str),
+    "requester_pays": _FLAG,
+    "ca_bundle": _TEXT,
+    "verify_tls": _FLAG,
+    "timeout": Key(_number(1, 3_600), int),
+    "attempts": Key(_number(1, 20), int),
+    "part_size": Key(_part_size, str),
+}
+SYNC: Mapping[str, Key] = {
+    "mode": Key(_member(Mode), Mode),
+    "compare": Key(_member(CompareBy), CompareBy),
+    "include": Key(_texts, tuple),
+    "exclude": Key(_texts, tuple),
+    "delete": Key(_member(DeleteTo), DeleteTo),
+    "max_delete": Key(_delete_limit, DeleteLimit),
+    "verify": Key(_member(Verify, Verify.NONE), Verify),
+    "write": Key(_member(WriteMode), WriteMode),
+    "transform": Key(_one_of("none", "gzip"), str),
+    "workers": Key(_workers, int),
+    "bandwidth_limit": Key(_bandwidth, int),
+    "backup": _FLAG,
+    "trash_keep": Key(_keep, int),
+    "symlinks": Key(_member(Symlinks), Symlinks),
+}
+_SECTIONS: Mapping[str, Mapping[str, Key]] = {"source": SIDE, "target": SIDE, "sync": SYNC}
+_REQUIRED = {"source": ("url",), "target": ("url",)}
 
 
 def read(raw: Mapping[str, object], *, file: str, base: Path) -> tuple[Endpoint, Endpoint, SyncOptions]:
@@ -235,54 +220,92 @@ def read(raw: Mapping[str, object], *, file: str, base: Path) -> tuple[Endpoint,
 
     ``file`` begins every message, relative paths start from ``base``. Raises ProfileError.
     """
-    problem = ""
-    model: _File | None = None
+    found = _Found()
+    for title in _SECTIONS:
+        if title in raw:
+            found.read(title, raw[title])
+        elif title in _REQUIRED:
+            found.wrong(f"the section [{title}] is missing: add it, with {_URL_REMEDY}")
+    for key, value in raw.items():
+        if key not in _SECTIONS:
+            found.unknown([key], value)
+    found.check(file)
+    values = found.values
+    source, source_at = _endpoint(values["source"], "source", file, base)
+    target, target_at = _endpoint(values["target"], "target", file, base)
     try:
-        model = _File.model_validate(raw)
-    except ValidationError as error:
-        problem = _sentence(error.errors(include_url=False))
-    # Raised outside the handler: pydantic's error holds the values, a plain-text password among them.
-    if model is None:
-        raise ProfileError(f"{file}: {problem}")
-    source, source_at = _endpoint(model.source, "source", file, base)
-    target, target_at = _endpoint(model.target, "target", file, base)
-    try:
-        if model.source.endpoint_url == model.target.endpoint_url:
+        if values["source"].get("endpoint_url") == values["target"].get("endpoint_url"):
             urls.check_apart(source_at, target_at)
     except ValueError as error:
         raise ProfileError(f"{file}: {error}") from None
-    return source, target, _options(model.sync, file)
+    return source, target, _options(values.get("sync", {}), file)
 
 
 def read_options(raw: Mapping[str, object], *, where: str) -> SyncOptions:
     """The options of a ``[sync]`` section alone. ``where`` begins every message. Raises ProfileError."""
-    try:
-        model = _Sync.model_validate(raw)
-    except ValidationError as error:
-        found = [ErrorDetails(**{**one, "loc": ("sync", *one["loc"])}) for one in error.errors()]
-        raise ProfileError(f"{where}: {_sentence(found)}") from None
-    return _options(model, where)
+    found = _Found()
+    found.read("sync", raw)
+    found.check(where)
+    return _options(found.values["sync"], where)
 
 
-def _options(model: _Sync, file: str) -> SyncOptions:
+class _Found:
+    """What is read of a file: the values by section and key, and what is wrong with the rest."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, dict[str, Any]] = {}
+        self._unknown: list[str] = []
+        self._wrong: list[str] = []
+
+    def read(self, title: str, raw: object) -> None:
+        values = self.values[title] = {}
+        if not isinstance(raw, Mapping):
+            self.wrong(f"{title} must be a section: write [{title}] on a line of its own, and its keys below")
+            return
+        keys = _SECTIONS[title]
+        for key, known in keys.items():
+            if key in raw:
+                try:
+                    values[key] = known.read(raw[key])
+                except ValueError as error:
+                    self.wrong(f"{title}.{key} {error}")
+            elif key in _REQUIRED.get(title, ()):
+                self.wrong(f"{title}.{key} is missing: add {_URL_REMEDY} or a local folder below [{title}]")
+        for key, value in raw.items():
+            if key not in keys:
+                self.unknown([title, key], value)
+
+    def wrong(self, sentence: str) -> None:
+        self._wrong.append(sentence)
+
+    def unknown(self, place: list[str], value: object) -> None:
+        self._unknown.append(_unknown(place, value))
+
+    def check(self, file: str) -> None:
+        """Tell the one to put right first: a key misspelt is also a key missing, and says more."""
+        for sentence in (*self._unknown, *self._wrong):
+            raise ProfileError(f"{file}: {sentence}")
+
+
+def _options(values: Mapping[str, Any], file: str) -> SyncOptions:
+    options = SyncOptions(**values)
     try:
-        Filters(model.include, model.exclude)
+        Filters(options.include, options.exclude)
     except UsageError as error:
         raise ProfileError(f"{file}: in [sync], {error}") from None
-    return SyncOptions(**{key: getattr(model, key) for key in _Sync.model_fields})
+    return options
 
 
-def _endpoint(side: _Side, name: str, file: str, base: Path) -> tuple[Endpoint, urls.Location]:
+def _endpoint(side: Mapping[str, Any], name: str, file: str, base: Path) -> tuple[Endpoint, urls.Location]:
     try:
-        location = urls.parse(side.url, base)
+        location = urls.parse(side["url"], base)
     except ValueError as error:
         raise ProfileError(f"{file}: {name}.url {error}") from None
     options: dict[str, object] = {}
     secrets: dict[str, Callable[[], str]] = {}
     asked: list[str] = []
-    for key in _Side.model_fields:
-        value = getattr(side, key)
-        if key == "url" or value is None:
+    for key, value in side.items():
+        if key == "url":
             continue
         if key not in _KEYS_OF[location.scheme]:
             raise ProfileError(f"{file}: {name}.{key} means nothing for {_PLACE[location.scheme]}: remove it")
@@ -310,32 +333,12 @@ def _path(text: str, where: str, base: Path) -> str:
         ) from None
 
 
-def _sentence(errors: list[ErrorDetails]) -> str:
-    """The one to fix first: a key misspelt is also a key missing, and says more."""
-    unknown = [error for error in errors if error["type"] == "extra_forbidden"]
-    error = (unknown or errors)[0]
-    place = [str(step) for step in error["loc"]]
-    key = printable(".".join(place[:2]))
-    match error["type"]:
-        case "extra_forbidden":
-            return _unknown(place, error["input"])
-        case "missing" if len(place) == 1:
-            return f"the section [{key}] is missing: add it, with {_URL_REMEDY}"
-        case "missing":
-            return f"{key} is missing: add {_URL_REMEDY} or a local folder below [{place[0]}]"
-        case "value_error":
-            return f"{key} {error['ctx']['error']}"
-    if len(place) == 1:
-        return f"{key} must be a section: write [{key}] on a line of its own, and its keys below"
-    return f"{key} has a value of the wrong type: {error['msg']}"
-
-
 def _unknown(place: list[str], value: object) -> str:
     *section, key = place
-    name = printable(".".join(place[:2]))
-    sections = [f"[{title}]" for title, model in _SECTIONS.items() if key in model.model_fields]
+    name = printable(".".join(place))
+    sections = [f"[{title}]" for title, keys in _SECTIONS.items() if key in keys]
     if section:
-        known = _SECTIONS[section[0]].model_fields
+        known = _SECTIONS[section[0]]
         near = _near(key, known)
         if sections and not near:
             return f"{name} is not known there: move {printable(key)} below {' or '.join(sections)}"
