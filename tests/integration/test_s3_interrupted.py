@@ -142,6 +142,7 @@ def test_a_line_cut_in_the_middle_of_a_part_costs_a_part(
     bucket: Bucket, tmp_path: Path, direction: Direction, streamed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each of the first connections that carries much is cut in the middle of it."""
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
     if streamed:
         monkeypatch.setattr(s3_download, "_LARGE", 5 * MIB)
     made = content(12 * MIB)
