@@ -37,7 +37,8 @@ _LINE = 64 << 10
 _SMALL = 1 << 20
 _START_S = 15.0
 _ANSWER_S = 60.0
-_QUICK_FLUSH_S = 1.0
+# As long as a slow disk takes for a pack of files one by one.
+_QUICK_FLUSH_S = 3.0
 # The slowest disk and processor worth waiting for, in bytes a second.
 _SLOWEST = 4 << 20
 _MOST_SAID = 4 << 20
@@ -124,14 +125,16 @@ class Shell:
     def flush(self, files: Sequence[Hashed]) -> bool:
         """Make durable all that was written to the file systems of these files, in one go. False where it may
         not have come about. Raises nothing."""
-        began = time.monotonic()
+        done, took = False, 0.0
         try:
             with self._script() as script:
+                began = time.monotonic()
                 done = script.flush(files)
+                took = time.monotonic() - began
         except StorageError:
             done = False
         # A server that writes a lot for others takes its time with all of it: better file by file then.
-        if not done or time.monotonic() - began > _QUICK_FLUSH_S:
+        if not done or took > _QUICK_FLUSH_S:
             self._flushes = False
         return done
 
