@@ -32,16 +32,16 @@ class Logins:
         self._under_way: dict[str, threading.Event] = {}
 
     def begin(self) -> None:
-        """Connect what is not connected, without waiting for it."""
-        for endpoint in self._sides.values():
-            # Here, for the caller has more to load, and would slow down those who wait for this.
-            with suppress(UsageError):
-                registry.load(endpoint.scheme)
-        for side, endpoint in self._sides.items():
+        """Connect what is not connected, without waiting for it. First what is soonest loaded."""
+        soonest = sorted(self._sides.items(), key=lambda one: registry.load_order(one[1].scheme))
+        for side, endpoint in soonest:
             with self._lock:
                 if side in self._connectors or side in self._under_way:
                     continue
                 ended = self._under_way[side] = threading.Event()
+            # Here, for the caller has more to load, and would slow down those who wait for this.
+            with suppress(UsageError):
+                registry.load(endpoint.scheme)
             threading.Thread(target=self._connect, args=(side, endpoint, ended), daemon=True).start()
 
     def wait(self) -> None:

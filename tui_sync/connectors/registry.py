@@ -9,6 +9,7 @@ from typing import cast
 from tui_sync.connectors.base import Connector, Endpoint, Prompts
 from tui_sync.errors import UsageError
 
+# In the order of how long they take to load.
 _MODULES = {
     "file": "tui_sync.connectors.local",
     "sftp": "tui_sync.connectors.sftp.connector",
@@ -19,6 +20,11 @@ _MODULES = {
 def schemes() -> tuple[str, ...]:
     """The URL schemes that can be connected to."""
     return tuple(_MODULES)
+
+
+def load_order(scheme: str) -> int:
+    """Less for a connector that is loaded sooner."""
+    return list(_MODULES).index(scheme) if scheme in _MODULES else len(_MODULES)
 
 
 def load(scheme: str) -> ModuleType:
