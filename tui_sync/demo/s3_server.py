@@ -34,7 +34,7 @@ _PLAIN = ("catch_errors", "gatekeeper", "healthcheck", "listing_formats", "bulk"
 
 def s3_missing() -> str | None:
     """Why no S3 server can be started here; None where one can."""
-    for module in ("swift", "botocore"):
+    for module in ("swift", "boto3"):
         if importlib.util.find_spec(module) is None:
             return f"{module} is not installed (pip install 'tui-sync[demo]')"
     if not hasattr(os, "setxattr"):
@@ -88,14 +88,14 @@ class S3Server:
         return self._process.pid
 
     def client(self, account: Account | None = None) -> Any:
-        """A client of an account, by default the first one. It is made once: that takes long."""
+        """A boto3 client of an account, by default the first one. It is made once: that takes long."""
+        from boto3.session import Session
         from botocore.config import Config
-        from botocore.session import Session
 
         login = account or self.accounts[0]
         known = self._clients.get((self.endpoint_url, login.access_key))
         if known is None:
-            known = self._clients[self.endpoint_url, login.access_key] = Session().create_client(
+            known = self._clients[self.endpoint_url, login.access_key] = Session().client(
                 "s3",
                 endpoint_url=self.endpoint_url,
                 region_name="us-east-1",

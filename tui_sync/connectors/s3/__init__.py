@@ -1,1 +1,1 @@
-"""Buckets that speak the S3 protocol, by botocore."""
+"""Buckets that speak the S3 protocol, by boto3."""

@@ -1,4 +1,4 @@
-"""One bucket as the rest of the connector sees it: settings, botocore's client, requests and their count."""
+"""One bucket as the rest of the connector sees it: settings, boto3's client, requests and their count."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
+from boto3.session import Session
 from botocore import UNSIGNED
 from botocore import exceptions as boto
 from botocore.config import Config
 from botocore.credentials import Credentials
-from botocore.session import Session
 
 from tui_sync.connectors.base import Endpoint, Prompts
 from tui_sync.connectors.s3 import faults
@@ -302,11 +302,11 @@ def _client(
     with _session_lock:
         session = _sessions.get(settings.aws_profile)
         if session is None:
-            session = _sessions[settings.aws_profile] = Session(profile=settings.aws_profile)
-        client = session.create_client(
+            session = _sessions[settings.aws_profile] = Session(profile_name=settings.aws_profile)
+        client = session.client(
             "s3",
             endpoint_url=settings.endpoint_url,
-            region_name=settings.region or session.get_config_variable("region") or "us-east-1",
+            region_name=settings.region or session.region_name or "us-east-1",
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
             aws_session_token=token,
