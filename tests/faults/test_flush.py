@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
+import shutil
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,7 +124,13 @@ def test_no_channel_is_taken_from_other_files(tmp_path: Path) -> None:
     assert pool.channels == 3
     assert pool.spare() is None, "the rest is for files"
     pool.release(taken[0])
-    assert pool.spare() is taken[0], "nobody else has it"
+    lent = pool.spare()
+    assert lent is taken[0], "nobody else has it"
+    fourth = pool.acquire()
+    assert fourth not in taken, "what is lent is the last to be shared"
+    assert pool.acquire() is not lent
+    pool.release(lent)
+    assert pool.acquire() is lent
     pool.close()
 
 
@@ -258,6 +267,53 @@ def test_a_shell_that_sees_other_files_is_not_believed(tmp_path: Path, sync_prog
     assert connector._remote.shell.flush([seen._replace(full="/a/file")])
     assert not connector._remote.shell.flush([seen._replace(full="/a/file", size=3)])
     assert not connector._remote.shell.can_flush()
+    connector.close()
+
+
+def test_a_file_that_nobody_may_read_is_made_durable_while_it_is_open(
+    tmp_path: Path, sync_program: Path
+) -> None:
+    server, connector = served(tmp_path)
+    several = parcels()
+    several[0] = replace(several[0], mode=0)
+    several[3] = replace(several[3], mode=0o200)
+    staged = connector.writer().stage_many(several)
+    assert all(isinstance(entry, Entry) for entry in staged)
+    assert (len(flushed(sync_program)), fsyncs(server)) == (1, 2)
+    assert sum(one.name == "Open" for one in server.asked) == SMALL, "none is opened again"
+    connector.close()
+
+
+def test_a_file_system_that_is_a_program_is_not_flushed(tmp_path: Path, sync_program: Path) -> None:
+    """It would not hear of it."""
+    stat = shutil.which("stat")
+    (sync_program / "stat").write_text(
+        f"""#!/bin/sh
+if test "$1" = -f; then echo fuseblk; else exec {stat} "$@"; fi
+"""
+    )
+    (sync_program / "stat").chmod(0o755)
+    server, connector = served(tmp_path)
+    several = parcels()
+    are_there(tmp_path, several, connector.writer().stage_many(several))
+    assert (flushed(sync_program), fsyncs(server)) == ([], SMALL)
+    connector.close()
+
+
+def test_a_flush_that_fails_says_nothing_of_hashing(
+    tmp_path: Path, sync_program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, connector = served(tmp_path)
+    asked = connector._remote.shell
+    file = tmp_path / "disk" / "a" / "file"
+    file.write_bytes(b"content")
+    seen = shell.Hashed("/a/file", 7, int(file.stat().st_mtime))
+    (sync_program / "sync").write_text("#!/bin/sh\nsleep 1\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(shell, "_ANSWER_S", 0.2)
+        assert [asked.flush([seen]) for _ in range(3)] == [False] * 3
+    assert asked.works()
+    assert asked.digests([seen]) == [hashlib.sha256(b"content").hexdigest()]
     connector.close()
 
 

@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.faults.server import Asked, Honest, Lie, LyingServer
+from tui_sync.cancel import CancelToken
 from tui_sync.connectors.base import Endpoint, Listed
 from tui_sync.connectors.sftp import wire
 from tui_sync.connectors.sftp.wire import StatusCode
 from tui_sync.errors import NotFound, PermissionDenied, StorageError
+from tui_sync.planning.filters import Filters
+from tui_sync.planning.scan import scan
+from tui_sync.planning.scanned import Scanned
 
 FOLDERS = [f"folder {number:02}" for number in range(24)]
 FAILURE = wire.Status(StatusCode.FAILURE, "Failure")
@@ -84,6 +88,36 @@ def test_a_server_that_allows_few_handles_is_listed_in_full(server: LyingServer)
     found = listed(server, FOLDERS)
     assert not any(isinstance(answer, StorageError) for answer in found.values())
     assert count["refused"]
+
+
+def test_where_nothing_is_said_of_handles_all_threads_together_hold_few(server: LyingServer) -> None:
+    for number in range(200):
+        (server.folder / f"more {number}").mkdir()
+    server.limits = None
+    server.lie, count = holding(server, 8)
+    connector = server.connector(Endpoint("sftp://server/", "sftp", "/", "server"))
+    found = list(scan(connector.reader(), filters=Filters(), cancel=CancelToken()))
+    connector.close()
+    assert [one.error for one in found if isinstance(one, Scanned) and one.error] == []
+    assert count["most"] <= 8
+
+
+def test_who_has_heard_enough_leaves_no_folder_open(server: LyingServer) -> None:
+    def lie(asked: Asked, request: wire.Request, honest: Honest) -> wire.Response:
+        if asked.name == "OpenDir" and asked.path == "/folder 00":
+            return wire.Status(StatusCode.PERMISSION_DENIED, "Permission denied")
+        return honest()
+
+    server.lie = lie
+    connector = server.connector(Endpoint("sftp://server/", "sftp", "/", "server"))
+    answers = connector.reader().list_many(FOLDERS[:16])
+    assert next(iter(answers))[0] == "folder 00"
+    answers.close()
+    # Behind all that was sent before.
+    connector.reader().stat("")
+    asked = Counter(one.name for one in server.asked)
+    assert asked["Close"] == asked["OpenDir"] - 1 == 15
+    connector.close()
 
 
 def test_as_many_are_opened_as_the_server_says(server: LyingServer) -> None:

@@ -190,6 +190,7 @@ def test_the_names_in_a_file(example: Path) -> None:
         ("Host web\n  Port 22\n", True),
         ("Ciphers aes256-ctr\n", False),
         ("Host *\n  cipherS=aes256-ctr\n", False),
+        ('"Ciphers" aes256-ctr\n', False),
         ("Host other\n  Ciphers aes256-ctr\n", True),
         ("Match host web\n  Include {folder}/more\n", False),
     ],

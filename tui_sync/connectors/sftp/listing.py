@@ -37,8 +37,7 @@ def list_many(remote: Remote, paths: Sequence[str]) -> Listings:
     """See ``base.ListsMany``."""
     by_itself: list[str] = []
     with remote.pool.session() as session:
-        offered = session.limits.handles // 16 if session.limits.handles else TOGETHER
-        size = max(1, min(TOGETHER, offered))
+        size = _together(session)
         for first in range(0, len(paths), size):
             folders = {path: remote.full(path) for path in paths[first : first + size]}
             for path, found in _list(session, folders):
@@ -58,9 +57,18 @@ def list_many(remote: Remote, paths: Sequence[str]) -> Listings:
         yield path, answer
 
 
+def _together(session: SftpSession) -> int:
+    """How many folders to hold open: so many that all who list at the same time find room for theirs."""
+    if session.limits.handles:
+        return max(1, min(TOGETHER, session.limits.handles // 16))
+    # 0 says that there is no limit (PROTOCOL, section 4.8); where nothing is said, there may be a low one.
+    return TOGETHER if session.offers(wire.LIMITS) else 1
+
+
 def _list(session: SftpSession, folders: Mapping[str, str]) -> Listings:
     """List folders, given with their paths on the server, while all of them are open."""
     handles: dict[str, bytes] = {}
+    refused: dict[str, StorageError] = {}
     try:
         opened = session.send_many([Asked(wire.OpenDir(full), "list", full) for full in folders.values()])
         for path, reply in zip(folders, opened, strict=True):
@@ -69,7 +77,9 @@ def _list(session: SftpSession, folders: Mapping[str, str]) -> Listings:
             except (ConnectionLost, TimedOut):
                 raise
             except StorageError as error:
-                yield path, error
+                refused[path] = error
+        # Only now: whoever hears enough of it gives up, and all that is open is known here.
+        yield from refused.items()
         pages = session.send_many(
             [
                 Asked(wire.ReadDir(handle), "list", folders[path])

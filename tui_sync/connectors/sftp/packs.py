@@ -171,14 +171,10 @@ def stage_many(remote: Remote, parcels: Sequence[Parcel]) -> list[Entry | Storag
         try:
             for wave in _waves(session, [file for file in files if file.error is None]):
                 _create(remote, session, wave)
-                _fill(
-                    remote,
-                    session,
-                    [file for file in wave if file.handle is not None],
-                    durable=durable and not together,
-                )
+                made = [file for file in wave if file.handle is not None]
+                _fill(remote, session, made, durable=durable, together=together)
             if together:
-                _flush(remote, session, [file for file in files if file.entry is not None])
+                _flush(remote, session, [file for file in files if file.entry is not None and file.readable])
         finally:
             _tidy(session, [file for file in files if file.entry is None])
         return [file.entry or file.failure for file in files]
@@ -201,6 +197,11 @@ class _Stage:
         return wire.Attributes(
             permissions=DEFAULT_MODE if mode is None else mode & 0o777, times=times_of(self.parcel.mtime_ns)
         )
+
+    @property
+    def readable(self) -> bool:
+        """Whether it can be opened again once it has its mode."""
+        return bool((self.wanted.permissions or 0) & 0o400)
 
     @property
     def failure(self) -> StorageError:
@@ -252,7 +253,9 @@ def _flush(remote: Remote, session: SftpSession, files: Sequence[_Stage]) -> Non
                 file.entry = None
 
 
-def _fill(remote: Remote, session: SftpSession, files: Sequence[_Stage], *, durable: bool) -> None:
+def _fill(
+    remote: Remote, session: SftpSession, files: Sequence[_Stage], *, durable: bool, together: bool
+) -> None:
     """All that is left to do, in one round trip: the draft has requests on one file answered as if sent one
     by one (section 6)."""
     requests: list[Asked] = []
@@ -265,7 +268,7 @@ def _fill(remote: Remote, session: SftpSession, files: Sequence[_Stage], *, dura
             part = view[start : start + length]
             requests.append(Asked(wire.Write(file.handle, start, part), "write", file.full))
         counts.append(len(requests) - first)
-        if durable:
+        if durable and not (together and file.readable):
             requests.append(Asked(wire.fsync(file.handle), "make durable", file.full, FSYNC_S))
         requests += [
             Asked(wire.FsetStat(file.handle, file.wanted), "set the attributes of", file.full),
@@ -276,7 +279,7 @@ def _fill(remote: Remote, session: SftpSession, files: Sequence[_Stage], *, dura
     replies = session.send_many(requests)
     for file, count in zip(files, counts, strict=True):
         writes = [replies.popleft() for _ in range(count)]
-        synced = replies.popleft() if durable else None
+        synced = replies.popleft() if durable and not (together and file.readable) else None
         was_set, looked, closed = (replies.popleft() for _ in range(3))
         try:
             for reply in writes:

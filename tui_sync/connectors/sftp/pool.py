@@ -45,6 +45,7 @@ class SessionPool:
         self._lock = threading.Lock()
         self._opening = threading.Lock()
         self._users: dict[SftpSession, int] = {}
+        self._lent: set[SftpSession] = set()
         self._transport: SshTransport | None = None
         self._dialled = False
         self._losses = 0
@@ -84,6 +85,8 @@ class SessionPool:
         with self._lock:
             if session in self._users:
                 self._users[session] -= 1
+                if not self._users[session]:
+                    self._lent.discard(session)
 
     def open_command(self, command: str) -> ByteChannel:
         """See ``SshTransport``; on the present login, never a new one."""
@@ -103,22 +106,25 @@ class SessionPool:
             return found[: max(0, most)]
 
     def spare(self) -> SftpSession | None:
-        """A session that nobody else uses, to be kept until ``release``: an idle one, or a further one where
-        half of them are still to be had. None where there is none without taking it from others, or without
-        logging in anew. Raises StorageError where the line is lost meanwhile.
-        """
-        found = self.idle(1)
-        if found:
-            return found[0]
+        """A session that nobody else uses, to be kept until ``release``, and that others get only where there
+        is no other: an idle one, or a further one where half of them are still to be had. None where there is
+        none without taking it from others, or without logging in anew."""
         with self._lock:
             transport = self._transport
-            if transport is None or 2 * len(self._users) > self._cap or self._opening.locked():
+            full = 2 * len(self._users) > self._cap or self._opening.locked()
+            idle = any(not users for users in self._users.values())
+        if not idle:
+            if transport is None or not transport.alive or full:
                 return None
-        if not transport.alive:
-            return None
-        with self._opening:
-            self._grow()
-        return next(iter(self.idle(1)), None)
+            with self._opening:
+                self._open_one(transport)
+        with self._lock:
+            for session, users in self._users.items():
+                if not users and session.alive:
+                    self._users[session] = 1
+                    self._lent.add(session)
+                    return session
+        return None
 
     def warm(self) -> None:
         """Have all channels opened soon, at the same time, where it takes long to open one."""
@@ -190,9 +196,10 @@ class SessionPool:
         gone = self._transport is None or not self._transport.alive
         for session in [session for session in self._users if gone or not session.alive]:
             del self._users[session]
+            self._lent.discard(session)
         if not self._users:
             return None
-        session = min(self._users, key=self._users.__getitem__)
+        session = min(self._users, key=lambda one: (one in self._lent, self._users[one]))
         # Never wait for a channel that another thread is opening just now.
         if self._users[session] and len(self._users) < self._cap and not self._opening.locked():
             return None

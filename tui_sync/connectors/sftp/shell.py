@@ -12,7 +12,8 @@ A shell's paths need not be those of SFTP, which may live in a root of its own. 
 the shell sees a regular file of the same size and time under that path.
 
 Only a ``sync`` that has the option for it flushes, and on a Linux where syncfs(2) tells of what could not be
-written, from 5.8 on: elsewhere it need not even wait for the disk.
+written, from 5.8 on: elsewhere it need not even wait for the disk. Only file systems that are known to do it:
+one that is a program (FUSE) never hears of it.
 """
 
 from __future__ import annotations
@@ -63,9 +64,10 @@ if stat -c %s /; then a=-c; f="%s %Y %f"; else a=-f; f="%z %m %Xp"; fi >/dev/nul
 printf / | xargs -0 stat $a "$f" >/dev/null || exit;
 e=ready; case $(uname -sr) in "Linux 5."[89].*|"Linux 5.1"[0-9]*|"Linux "[6-9].*|"Linux "[1-9][0-9].*)
 case $(sync --help) in *--file-system*) e=flushes;; esac;; esac; echo; echo NONCE $e;
-n() { printf "$p%b\000" $r; }; while read -r w p r; do
-case $w in s) t=$s;; l) t=$l;; f) t="sync -f";; esac;
-n | xargs -0 stat $a "$f"; echo NONCE $?; n | xargs -0 $t; echo NONCE $?; done""".replace("\n", " ")
+n() { printf "$p%b\000" $r; }; d() { for y in $(n | xargs -0 stat -f -c %T); do case $y in
+ext2/ext3|xfs|btrfs|f2fs|zfs|overlayfs|tmpfs) ;; *) return 1;; esac; done; n | xargs -0 sync -f; };
+while read -r w p r; do case $w in s) t=$s;; *) t=$l;; esac; n | xargs -0 stat $a "$f"; echo NONCE $?;
+case $w in f) d;; *) n | xargs -0 $t;; esac; echo NONCE $?; done""".replace("\n", " ")
 
 
 class Hashed(NamedTuple):
@@ -127,7 +129,7 @@ class Shell:
         not have come about. Raises nothing."""
         done, took = False, 0.0
         try:
-            with self._script() as script:
+            with self._script(flushing=True) as script:
                 began = time.monotonic()
                 done = script.flush(files)
                 took = time.monotonic() - began
@@ -147,15 +149,17 @@ class Shell:
             script.close()
 
     @contextlib.contextmanager
-    def _script(self) -> Iterator[_Script]:
+    def _script(self, *, flushing: bool = False) -> Iterator[_Script]:
+        """``flushing``: what goes wrong says nothing of hashing."""
         with self._places:
             script = self._take()
             try:
                 yield script
             except BaseException:
                 script.close()
-                with self._lock:
-                    self._failures += 1
+                if not flushing:
+                    with self._lock:
+                        self._failures += 1
                 raise
             with self._lock:
                 self._failures = 0

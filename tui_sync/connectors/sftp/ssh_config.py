@@ -35,7 +35,7 @@ _USED = _LISTS | {
 _PROXIES = ("proxyjump", "proxycommand")
 # Taken as they stand to the end of the line.
 _WHOLE = frozenset({"proxycommand", "localcommand", "remotecommand", "knownhostscommand"})
-_LINE = re.compile(r"\s*(\w+)(?:(?:\s*=\s*|\s+)(.*?))?\s*")
+_LINE = re.compile(r"\s*\"?(\w+)\"?(?:(?:\s*=\s*|\s+)(.*?))?\s*")
 _WORD = re.compile(r'"((?:\\.|[^"\\])*)"|((?:\\.|[^\s"\\])+)')
 
 
