@@ -191,8 +191,6 @@ def test_a_requester_who_pays_says_so_in_every_request() -> None:
         b"<ListBucketResult><IsTruncated>false</IsTruncated><Contents/></ListBucketResult>",
         b"<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a</Key><Size>x</Size></Contents>"
         b"</ListBucketResult>",
-        b"<ListBucketResult><IsTruncated>false</IsTruncated><EncodingType>url</EncodingType>"
-        b"<Contents><Key>%ff</Key><Size>1</Size></Contents></ListBucketResult>",
     ],
 )
 def test_what_is_no_whole_listing_is_none(body: bytes) -> None:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -13,8 +14,11 @@ from tui_sync.cancel import CancelToken
 from tui_sync.connectors.base import Listed
 from tui_sync.connectors.s3 import listing
 from tui_sync.connectors.s3.client import Folders, Shown
+from tui_sync.connectors.s3.download import _get
 from tui_sync.connectors.s3.keys import Place
-from tui_sync.errors import NotFound
+from tui_sync.connectors.s3.listing import _check_whole
+from tui_sync.connectors.s3.reads import Reads
+from tui_sync.errors import NotFound, StorageError
 from tui_sync.model import Kind
 from tui_sync.planning.filters import Filters
 from tui_sync.planning.scan import scan
@@ -143,5 +147,71 @@ def as_reader(reader: SimpleNamespace) -> Any:
 
 def test_a_marker_with_content_is_not_passed_over() -> None:
     fake = FakeStore({"d/x"})
-    fake.call = lambda *_, **__: {"Contents": [{"Key": "d/", "Size": 7, "ETag": '"e"'}]}  # type: ignore[method-assign]
+    answer = {"IsTruncated": False, "Contents": [{"Key": "d/", "Size": 7, "ETag": '"e"'}]}
+    fake.call = lambda *_, **__: answer  # type: ignore[method-assign]
     assert listing.list_alone(as_store(fake), "d") == [Listed("", Kind.FILE, 7, etag="e")]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"IsTruncated": "True", "Contents": []},
+        {"IsTruncated": True},
+        {"IsTruncated": True, "NextContinuationToken": ""},
+        {"IsTruncated": True, "NextContinuationToken": "the same"},
+        {"IsTruncated": False, "Contents": [{"Key": "a"}]},
+        {"IsTruncated": False, "Contents": [{"Size": 1}]},
+    ],
+)
+def test_a_listing_that_may_not_be_whole_is_refused(answer: dict[str, Any]) -> None:
+    with pytest.raises(StorageError, match="not whole"):
+        _check_whole(answer, "folder", "the same")
+
+
+def test_one_that_goes_on_elsewhere_is_taken() -> None:
+    _check_whole({"IsTruncated": True, "NextContinuationToken": "next"}, "", "the same")
+    _check_whole({"IsTruncated": False, "Contents": [{"Key": "a", "Size": 1}]}, "", None)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html><body>maintenance</body></html>",
+        b"<ListBucketResult/>",
+        b"<ListBucketResult><IsTruncated>True</IsTruncated></ListBucketResult>",
+        b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
+        b"<ListBucketResult><IsTruncated>false</IsTruncated><CommonPrefixes><Prefix>p/</Prefix>"
+        b"<Prefix>q/</Prefix></CommonPrefixes></ListBucketResult>",
+    ],
+)
+def test_what_is_no_whole_listing_is_not_asked_for_again_less_strictly(body: bytes) -> None:
+    reads = Reads(FakeClient(body), None, lambda _operation: None)
+    reads._bucket = reads._base = "http://s3/bucket"
+    with pytest.raises(StorageError, match="not whole"):
+        reads.send("list_objects_v2", {"Prefix": ""})
+
+
+class FakeClient:
+    """With the inside that ``Reads`` uses."""
+
+    def __init__(self, body: bytes) -> None:
+        response = SimpleNamespace(status_code=200, content=body, headers={})
+        self._endpoint = SimpleNamespace(http_session=SimpleNamespace(send=lambda _request: response))
+        self.meta = SimpleNamespace(events=SimpleNamespace(register=lambda *_: None))
+
+
+@pytest.mark.parametrize(("told", "refused"), [('"v1"', False), ('"v2"', True), ("", True)])
+def test_a_server_that_ignores_the_condition_gives_no_part_of_another_version(
+    told: str, refused: bool
+) -> None:
+    closed = []
+    body = SimpleNamespace(close=lambda: closed.append(True))
+    answer = {"ETag": told, "ContentRange": "bytes 5-9/20", "ContentLength": 5, "Body": body}
+    store = SimpleNamespace(send=lambda _operation, **_parameters: answer)
+    if refused:
+        with pytest.raises(ClientError, match="PreconditionFailed"):
+            _get(store, "key", 5, 10, "v1")  # type: ignore[arg-type]
+    else:
+        assert _get(store, "key", 5, 10, "v1") is answer  # type: ignore[arg-type]
+    assert bool(closed) is refused

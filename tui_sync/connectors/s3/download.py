@@ -70,6 +70,12 @@ def fetch_small(store: Store, path: str, most: int) -> tuple[Entry, bytes]:
     return as_listed(store, entry_of(path, answer, size)), body
 
 
+_REPLACED: Any = {
+    "Error": {"Code": "PreconditionFailed", "Message": "it was replaced"},
+    "ResponseMetadata": {"HTTPStatusCode": 412},
+}
+
+
 def _get(
     store: Store,
     key: str,
@@ -82,11 +88,15 @@ def _get(
     parameters: dict[str, Any] = {"Key": key}
     if start is not None and stop is not None:
         parameters["Range"] = f"bytes={start}-{stop - 1}"
-    if etag is not None:
+    if etag and not etag.startswith("W/"):
         parameters["IfMatch"] = f'"{etag}"'
     if checksum:
         parameters["ChecksumMode"] = "ENABLED"
     answer = store.send("get_object", **parameters)
+    if etag is not None and plain(answer.get("ETag")) != etag:
+        # Not every server keeps to the condition.
+        answer["Body"].close()
+        raise boto.ClientError(_REPLACED, "GetObject")
     if start is not None and stop is not None and not _is_range(answer, start, stop):
         answer["Body"].close()
         raise StorageError(f"the server gave other bytes of “{printable(key)}” than it was asked for")

@@ -85,8 +85,9 @@ def modified_ns(when: datetime | None) -> int | None:
 
 
 def plain(etag: object) -> str:
-    """An ETag without its quotes, as entries hold it."""
-    return str(etag or "").strip('"')
+    """An ETag without its quotes, as entries hold it; a weak one keeps its mark (RFC 9110, section 8.8.3)."""
+    text = str(etag or "")
+    return "W/" + text[2:].strip('"') if text.startswith("W/") else text.strip('"')
 
 
 def md5_of(etag: str | None, answer: Mapping[str, Any] | None = None) -> str | None:

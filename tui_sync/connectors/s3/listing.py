@@ -7,13 +7,13 @@ are handed on unchecked, and the scan makes conflicts of those that cannot be us
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tui_sync.connectors.base import Listed
 from tui_sync.connectors.s3.client import Store
 from tui_sync.connectors.s3.keys import plain
-from tui_sync.errors import NotFound
+from tui_sync.errors import NotFound, StorageError
 from tui_sync.model import Kind
 from tui_sync.names import printable
 
@@ -29,13 +29,26 @@ def pages(store: Store, path: str, *, flat: bool) -> Iterator[dict[str, Any]]:
         parameters["Delimiter"] = "/"
     while True:
         answer = store.call("list_objects_v2", "list", path, **parameters)
+        _check_whole(answer, path, parameters.get("ContinuationToken"))
         for found in answer.get("Contents") or ():
             if "-" in (etag := plain(found.get("ETag"))):
                 store.shown.add(found["Key"], etag)
         yield answer
-        if not answer.get("IsTruncated"):
+        if not answer["IsTruncated"]:
             return
         parameters["ContinuationToken"] = answer["NextContinuationToken"]
+
+
+def _check_whole(answer: Mapping[str, Any], path: str, token: str | None) -> None:
+    """Of a listing that leaves out something nobody would hear: raise StorageError where it may be one.
+    ``token``: by which it was asked for."""
+    contents, more = answer.get("Contents") or (), answer.get("IsTruncated")
+    whole = isinstance(more, bool) and all("Key" in found and "Size" in found for found in contents)
+    goes_on = not more or answer.get("NextContinuationToken") not in (None, "", token)
+    if not whole or not goes_on:
+        raise StorageError(
+            f"cannot list “{printable(path) or '/'}”: the server's listing is none, or not whole"
+        )
 
 
 def list_alone(store: Store, path: str) -> list[Listed]:

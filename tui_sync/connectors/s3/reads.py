@@ -3,7 +3,8 @@
 Its client takes 1 to 1.5 ms of processor time for a GET or HEAD and 70 ms to take a listing of a thousand
 keys apart; here it is 0.5 ms and 6 ms. Logins, signatures, TLS, proxies and connections stay botocore's.
 Whatever is out of the ordinary stays the client's: an answer that is no success, a connection that breaks, an
-address or a signature of another kind. The client is asked then, as if nobody had asked before.
+address or a signature of another kind. The client is asked then, as if nobody had asked before. But a listing
+that is not understood here is taken from nobody: the client would find an empty one in whatever it is given.
 
 This file alone knows an inside of botocore: the HTTP session of a client. Where there is none, all goes
 through the client.
@@ -15,6 +16,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, unquote_plus
@@ -24,6 +26,8 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest
 from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
+
+from tui_sync.errors import StorageError
 
 # "Authorization header" in "Authenticating Requests (AWS Signature Version 4)", S3 API reference.
 _SIGNED = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,]*/\d{8}/([^/,]+)/s3/aws4_request,")
@@ -103,9 +107,10 @@ class Reads:
             return None
         try:
             return send(dict(parameters))
-        except ClientError:
+        except (ClientError, StorageError):
             raise
         except Exception:  # noqa: BLE001 - whatever it was, the client tells it better
+            self._rests_until = time.monotonic() + _REST_S
             return None
 
     def _get(self, parameters: dict[str, Any]) -> dict[str, Any] | None:
@@ -136,7 +141,16 @@ class Reads:
         query |= {"list-type": "2", "encoding-type": "url"}
         text = "&".join(f"{name}={quote(query[name], safe='-_.~')}" for name in sorted(query))
         response = self._sent("GET", "ListObjectsV2", f"{self._bucket}?{text}", headers)
-        return None if response is None else _listing(response.content)
+        if response is None:
+            return None
+        content = response.content
+        try:
+            return _listing(content)
+        except ET.ParseError:
+            # Cut, perhaps: the client asks again.
+            raise
+        except Exception:  # noqa: BLE001 - of one that is not understood nothing is taken, by nobody
+            raise StorageError("the server's listing is none, or not whole") from None
 
     def _sent(self, method: str, name: str, url: str, headers: dict[str, str]) -> Any:
         """The response, None where it is no success."""
@@ -171,7 +185,8 @@ def _described(headers: Mapping[str, str]) -> dict[str, Any]:
             answer[name] = value
     when = headers.get("Last-Modified")
     if when is not None:
-        answer["LastModified"] = parsedate_to_datetime(when)
+        changed = parsedate_to_datetime(when)
+        answer["LastModified"] = changed if changed.tzinfo else changed.replace(tzinfo=UTC)
     answer["Metadata"] = {
         name[len(_METADATA) :]: value
         for name, value in headers.items()
@@ -195,10 +210,13 @@ def _listing(body: bytes) -> dict[str, Any]:
         kind = element.tag.removeprefix(space)
         if kind not in ("Contents", "CommonPrefixes"):
             continue
-        found: dict[str, Any] = {tags[one.tag]: one.text or "" for one in element if one.tag in tags}
+        told = [one for one in element if one.tag in tags]
+        found: dict[str, Any] = {tags[one.tag]: one.text or "" for one in told}
+        if len(found) < len(told):
+            raise ValueError("the same said twice")
         name = "Key" if kind == "Contents" else "Prefix"
         if encoded:
-            found[name] = unquote_plus(found[name], errors="strict")
+            found[name] = unquote_plus(found[name], errors="surrogateescape")
         if kind == "Contents":
             found["Size"] = int(found["Size"])
             contents.append(found)
