@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tests.bench.support import rclone
+from tests.bench.support import put_aside, rclone
 from tests.support import s3
 from tests.support.sshd import Sshd, sshd_missing
 from tui_sync.demo.s3_server import S3Server, s3_missing
@@ -42,8 +42,7 @@ class Folder:
         return str(self.path)
 
     def clear(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
-        self.path.mkdir()
+        put_aside(self.path)
 
 
 @dataclass(frozen=True)
