@@ -7,7 +7,9 @@ import os
 import random
 import shutil
 import threading
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -337,4 +339,30 @@ def test_flushed_is_only_where_it_is_waited_for(
     (sync_program / "sync").write_text(f"#!/bin/sh\necho '{manual}'\n")
     _, connector = served(tmp_path)
     assert connector._remote.shell.can_flush() is can
+    connector.close()
+
+
+def test_who_comes_while_a_flush_is_under_way_shares_the_next(tmp_path: Path, sync_program: Path) -> None:
+    _, connector = served(tmp_path)
+    asked = connector._remote.shell
+    seen = []
+    for number in range(6):
+        file = tmp_path / "disk" / "a" / f"file {number}"
+        file.write_bytes(b"content")
+        seen.append(shell.Hashed(f"/a/file {number}", 7, int(file.stat().st_mtime)))
+    (sync_program / "sync").write_text(
+        f'#!/bin/sh\necho "$@" >> {sync_program}/asked\n'
+        f"while ! test -e {sync_program}/go; do sleep 0.01; done\n"
+    )
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(asked.flush, seen[:1])
+        while not flushed(sync_program):
+            time.sleep(0.01)
+        others = [threads.submit(asked.flush, [one]) for one in seen[1:]]
+        while len(asked._wishes) < len(others):
+            time.sleep(0.01)
+        (sync_program / "go").touch()
+        assert all(one.result(10) for one in (first, *others))
+    requests = flushed(sync_program)
+    assert [line.count("/a/file") for line in requests] == [1, 5]
     connector.close()

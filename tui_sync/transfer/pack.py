@@ -36,7 +36,7 @@ from tui_sync.transfer.verify import Verifier
 
 # A file up to this size is one request to read and one to write on any server of today.
 SMALL = 128 << 10
-MOST_FILES = 128
+MOST_FILES = 512
 _MOST_BYTES = 4 << 20
 
 Pack: TypeAlias = tuple[Item, ...]

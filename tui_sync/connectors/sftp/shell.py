@@ -25,6 +25,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from tui_sync.connectors.sftp.transport import ByteChannel
@@ -32,10 +33,12 @@ from tui_sync.errors import ConnectionLost, StorageError, TimedOut
 
 # Beside those of SFTP: OpenSSH grants ten in all.
 _CHANNELS = 2
-_FILES = 128
-# Where printf is a program, a line is one argument of it.
+_FILES = 512
+# A shell reads a line byte by byte, and what it hands to a program has limits.
 _LINE = 64 << 10
-_SMALL = 1 << 20
+_LARGE = 1 << 20
+# What hashes quickest is what takes longest to start.
+_WORTH_STARTING = 2 << 20
 _START_S = 15.0
 _ANSWER_S = 60.0
 # As long as a slow disk takes for a pack of files one by one.
@@ -93,6 +96,9 @@ class Shell:
         self._flushes = False
         self._failures = 0
         self._closed = False
+        self._waiting = threading.Condition()
+        self._wishes: list[_Wish] = []
+        self._flushing = False
 
     def works(self) -> bool:
         """Whether there is one; asks the server the first time."""
@@ -126,12 +132,36 @@ class Shell:
 
     def flush(self, files: Sequence[Hashed]) -> bool:
         """Make durable all that was written to the file systems of these files, in one go. False where it may
-        not have come about. Raises nothing."""
+        not have come about. Raises nothing.
+
+        Those who come while one is under way share the next (group commit): each on its own would have the
+        server write what the others are still at.
+        """
+        mine = _Wish(files)
+        with self._waiting:
+            self._wishes.append(mine)
+            self._waiting.wait_for(lambda: mine.done is not None or not self._flushing)
+            if mine.done is not None:
+                return mine.done
+            self._flushing = True
+            wishes, self._wishes = self._wishes, []
+        done = False
+        try:
+            done = self._flush([file for wish in wishes for file in wish.files])
+        finally:
+            with self._waiting:
+                for wish in wishes:
+                    wish.done = done
+                self._flushing = False
+                self._waiting.notify_all()
+        return done
+
+    def _flush(self, files: Sequence[Hashed]) -> bool:
         done, took = False, 0.0
         try:
             with self._script(flushing=True) as script:
                 began = time.monotonic()
-                done = script.flush(files)
+                done = all(script.flush(several) for several in _together(files))
                 took = time.monotonic() - began
         except StorageError:
             done = False
@@ -184,6 +214,14 @@ class Shell:
             raise
 
 
+@dataclass(slots=True)
+class _Wish:
+    """What one caller wants flushed; ``done`` once it is known whether it was."""
+
+    files: Sequence[Hashed]
+    done: bool | None = None
+
+
 class _Script:
     """One channel with the script on it. After an error it is of no use any more."""
 
@@ -219,7 +257,7 @@ class _Script:
     def digests(self, files: Sequence[Hashed]) -> list[str | None]:
         """Raises StorageError where the channel is lost, or silent for too long."""
         total = sum(file.size for file in files)
-        which = b"s" if total < _SMALL * len(files) else b"l"
+        which = b"s" if total < _WORTH_STARTING else b"l"
         deadline = time.monotonic() + _ANSWER_S + total / _SLOWEST
         line = b" ".join((which, *_words([file.full for file in files]))) + b"\n"
         self._channel.send([line], _ANSWER_S)
@@ -271,11 +309,12 @@ class _Script:
 
 def _together(files: Sequence[Hashed]) -> Iterator[Sequence[Hashed]]:
     """As many as go into one request; a large one goes alone, so that others need not wait for it."""
+    start = len(_start([file.full for file in files]))
     first = length = 0
     for index, file in enumerate(files):
-        more = 5 * (len(file.full.encode("utf-8", "surrogateescape")) + 1)
+        more = 5 * (len(file.full.encode("utf-8", "surrogateescape")) - start + 1)
         full = length + more > _LINE or index - first >= _FILES
-        if index > first and (full or max(file.size, files[first].size) >= _SMALL):
+        if index > first and (full or max(file.size, files[first].size) >= _LARGE):
             yield files[first:index]
             first, length = index, 0
         length += more
@@ -285,16 +324,21 @@ def _together(files: Sequence[Hashed]) -> Iterator[Sequence[Hashed]]:
 
 def _words(paths: Sequence[str]) -> Iterator[bytes]:
     """What all the absolute paths begin with, and the rest of each."""
-    names = [path.encode("utf-8", "surrogateescape") for path in paths]
-    first, last = min(names), max(names)
+    start = _start(paths)
+    yield _encoded(start, b"\\%03o").replace(b"\\045", b"%%")
+    for path in paths:
+        yield _encoded(path.encode("utf-8", "surrogateescape")[len(start) :], b"\\0%03o")
+
+
+def _start(paths: Sequence[str]) -> bytes:
+    """The folder that all of them are in; empty for no paths."""
+    if not paths:
+        return b""
+    first, last = (path.encode("utf-8", "surrogateescape") for path in (min(paths), max(paths)))
     alike = next(
         (at for at, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), len(first)
     )
-    # Up to its last slash, what they have in common is a folder.
-    start = first[:alike].rpartition(b"/")[0] + b"/"
-    yield _encoded(start, b"\\%03o").replace(b"\\045", b"%%")
-    for name in names:
-        yield _encoded(name[len(start) :], b"\\0%03o")
+    return first[:alike].rpartition(b"/")[0] + b"/"
 
 
 def _encoded(name: bytes, octal: bytes) -> bytes:
