@@ -51,11 +51,12 @@ def fetch_many(remote: Remote, paths: Sequence[str], most: int) -> list[Fetched 
     """See ``base.Reader.fetch_many``."""
     with remote.pool.session() as session:
         files = [_Fetch(path, remote.full(path)) for path in paths]
-        # Looked at before they are opened: a server would wait on a FIFO, and follow a symlink.
+        # Looked at before they are opened: a server would wait on a FIFO, and follow a symlink. With the look
+        # after they are read this shows as much as one at the open file would.
         for file, found in zip(files, _look_at(remote, session, paths), strict=True):
             file.found(found, most)
         for wave in _waves(session, [file for file in files if file.error is None]):
-            _fetch_wave(remote, session, wave, most)
+            _fetch_wave(session, wave, most)
         read = [file for file in files if file.error is None]
         after = _look_at(remote, session, [file.path for file in read])
         for file, entry in zip(read, after, strict=True):
@@ -83,7 +84,7 @@ class _Fetch:
         elif entry.kind is not Kind.FILE:
             self.error = StorageError(f"cannot read “{printable(self.full)}”: it is no regular file")
         else:
-            self.size = entry.size
+            self.before, self.size = entry, entry.size
             self.limit(entry.size, most)
 
     def limit(self, size: int, most: int) -> None:
@@ -101,7 +102,7 @@ class _Fetch:
         return Fetched(self.before, data, self.after)
 
 
-def _fetch_wave(remote: Remote, session: SftpSession, files: Sequence[_Fetch], most: int) -> None:
+def _fetch_wave(session: SftpSession, files: Sequence[_Fetch], most: int) -> None:
     opened = session.send_many(
         [Asked(wire.Open(file.full, OpenFlag.READ), "open", file.full) for file in files]
     )
@@ -109,7 +110,7 @@ def _fetch_wave(remote: Remote, session: SftpSession, files: Sequence[_Fetch], m
         for file, reply in zip(files, opened, strict=True):
             _keep(file, reply.handle, "handle")
         files = [file for file in files if file.handle is not None]
-        _read_wave(remote, session, files, most)
+        _read_wave(session, files, most)
     finally:
         if session.alive:
             handles = [(file, file.handle) for file in files if file.handle is not None]
@@ -117,23 +118,17 @@ def _fetch_wave(remote: Remote, session: SftpSession, files: Sequence[_Fetch], m
                 session.send_many([Asked(wire.Close(handle), "close", file.full) for file, handle in handles])
 
 
-def _read_wave(remote: Remote, session: SftpSession, files: Sequence[_Fetch], most: int) -> None:
+def _read_wave(session: SftpSession, files: Sequence[_Fetch], most: int) -> None:
     requests: list[Asked] = []
     for file in files:
         assert file.handle is not None
-        requests.append(Asked(wire.Fstat(file.handle), "look at", file.full))
         # A byte more than is expected, to see one that has grown.
         for start, length in _blocks(file.size + 1, session.read_size):
             requests.append(Asked(wire.Read(file.handle, start, length), "read", file.full))
     replies = session.send_many(requests)
     for file in files:
-        looked = replies.popleft()
         reads = [replies.popleft() for _ in _blocks(file.size + 1, session.read_size)]
         try:
-            attributes = looked.attributes()
-            file.before = remote.entry(file.path, attributes)
-            if attributes.permissions is not None and file.before.kind is not Kind.FILE:
-                raise StorageError(f"cannot read “{printable(file.full)}”: it is no regular file")
             _take(session, file, reads)
             file.limit(file.have, most)
         except (ConnectionLost, TimedOut):
