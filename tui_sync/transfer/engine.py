@@ -279,6 +279,10 @@ class Engine:
 
     def _run(self) -> None:
         try:
+            totals = self._plan.totals
+            if totals.files:
+                # At least one is no larger than the mean.
+                self._verifier.prepare(totals.bytes // totals.files)
             self._partials.clear(self._items(Action.CREATE, Action.UPDATE), self._leftovers)
             self._make_folders()
             self._settle_what_is_done()

@@ -162,14 +162,17 @@ def stage_many(remote: Remote, parcels: Sequence[Parcel]) -> list[Entry | Storag
             if file.parcel.temporary == file.parcel.path:
                 file.error = StorageError(f"“{printable(file.full)}” needs a temporary name")
         durable = session.offers(wire.FSYNC)
-        together = durable and len(files) >= _TOGETHER and remote.shell.can_flush()
         try:
             for wave in _waves(session, [file for file in files if file.error is None]):
                 _create(remote, session, wave)
                 made = [file for file in wave if file.handle is not None]
-                _fill(remote, session, made, durable=durable, together=together)
-            if together:
-                _flush(remote, session, [file for file in files if file.entry is not None and file.readable])
+                # Asked each time: it may have been found out meanwhile.
+                together = durable and len(files) >= _TOGETHER and remote.shell.can_flush()
+                for file in made:
+                    file.synced = durable and not (together and file.readable)
+                _fill(remote, session, made)
+            if durable:
+                _flush(remote, session, [file for file in files if file.entry and not file.synced])
         finally:
             _tidy(session, [file for file in files if file.entry is None])
         return [file.entry or file.failure for file in files]
@@ -177,13 +180,15 @@ def stage_many(remote: Remote, parcels: Sequence[Parcel]) -> list[Entry | Storag
 
 @dataclass(slots=True)
 class _Stage:
-    """One file on its way; ``error`` ends it. ``made``: there is something to remove."""
+    """One file on its way; ``error`` ends it. ``made``: there is something to remove; ``synced``: it is made
+    durable while it is open."""
 
     parcel: Parcel
     full: str
     error: StorageError | None = None
     handle: bytes | None = None
     made: bool = False
+    synced: bool = False
     entry: Entry | None = None
 
     @property
@@ -248,9 +253,7 @@ def _flush(remote: Remote, session: SftpSession, files: Sequence[_Stage]) -> Non
                 file.entry = None
 
 
-def _fill(
-    remote: Remote, session: SftpSession, files: Sequence[_Stage], *, durable: bool, together: bool
-) -> None:
+def _fill(remote: Remote, session: SftpSession, files: Sequence[_Stage]) -> None:
     """All that is left to do, in one round trip: the draft has requests on one file answered as if sent one
     by one (section 6)."""
     requests: list[Asked] = []
@@ -263,7 +266,7 @@ def _fill(
             part = view[start : start + length]
             requests.append(Asked(wire.Write(file.handle, start, part), "write", file.full))
         counts.append(len(requests) - first)
-        if durable and not (together and file.readable):
+        if file.synced:
             requests.append(Asked(wire.fsync(file.handle), "make durable", file.full, FSYNC_S))
         requests += [
             Asked(wire.FsetStat(file.handle, file.wanted), "set the attributes of", file.full),
@@ -274,7 +277,7 @@ def _fill(
     replies = session.send_many(requests)
     for file, count in zip(files, counts, strict=True):
         writes = [replies.popleft() for _ in range(count)]
-        synced = replies.popleft() if durable and not (together and file.readable) else None
+        synced = replies.popleft() if file.synced else None
         was_set, looked, closed = (replies.popleft() for _ in range(3))
         try:
             for reply in writes:

@@ -312,7 +312,8 @@ def _together(files: Sequence[Hashed]) -> Iterator[Sequence[Hashed]]:
     start = len(_start([file.full for file in files]))
     first = length = 0
     for index, file in enumerate(files):
-        more = 5 * (len(file.full.encode("utf-8", "surrogateescape")) - start + 1)
+        name = file.full.encode("utf-8", "surrogateescape")[start:]
+        more = len(name) + 4 * len(_NOT_PLAIN.findall(name)) + 1
         full = length + more > _LINE or index - first >= _FILES
         if index > first and (full or max(file.size, files[first].size) >= _LARGE):
             yield files[first:index]
