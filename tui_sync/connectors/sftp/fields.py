@@ -18,6 +18,7 @@ from tui_sync.names import printable
 U32 = struct.Struct(">I")
 U64 = struct.Struct(">Q")
 _USUAL_FIELDS = struct.Struct(">QIIIII")
+_USUAL_ATTRIBUTES = struct.Struct(">IQIIIII")
 # Flags and attributes, of which user, group and time of access are passed over.
 _USUAL_RECORD = struct.Struct(">IQ8xI4xI")
 # Section 5. Plain numbers: an enum's operators take longer than all else there is to do for a packet.
@@ -81,6 +82,15 @@ class Attributes:
         if flags & _EXTENDED:
             extended = tuple((fields.string(), fields.string()) for _ in range(fields.count(8)))
         return cls(size, owner, permissions, times, extended)
+
+    @classmethod
+    def usual(cls, packet: Buffer, at: int) -> Self | None:
+        """What ``decode`` makes of the rest of a packet from ``at`` on, in half the time; None where that is
+        not what nearly all servers send."""
+        if len(packet) - at != _USUAL_ATTRIBUTES.size:
+            return None
+        flags, size, user, group, permissions, accessed, changed = _USUAL_ATTRIBUTES.unpack_from(packet, at)
+        return cls(size, (user, group), permissions, (accessed, changed)) if flags == _USUAL else None
 
 
 NO_ATTRIBUTES = Attributes()

@@ -34,12 +34,13 @@ class Framer:
         """The packets that end in ``chunk``, without their lengths. To be exhausted before the next call."""
         view = memoryview(chunk)
         if self._packet is None and not self._head:
-            at = 0
-            while len(view) - at >= 4:
-                end = at + 4 + _packet_length(view[at : at + 4])
-                if end > len(view):
+            at, size = 0, len(view)
+            while size - at >= 4:
+                start = at + 4
+                end = start + _packet_length(view, at)
+                if end > size:
                     break
-                yield view[at + 4 : end]
+                yield view[start:end]
                 at = end
             view = view[at:]
         while view:
@@ -66,8 +67,8 @@ class Framer:
                 yield memoryview(whole)
 
 
-def _packet_length(head: Buffer) -> int:
-    length = int(U32.unpack(head)[0])
+def _packet_length(head: Buffer, at: int = 0) -> int:
+    length: int = U32.unpack_from(head, at)[0]
     if not 5 <= length <= MAX_PACKET:
         raise broken(f"a packet claims a length of {length} bytes")
     return length

@@ -6,7 +6,7 @@ import stat
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import repeat
 
 from tui_sync.connectors.base import Listed
@@ -29,23 +29,26 @@ _LISTED = partial(tuple.__new__, Listed)
 _LONG_NAME_KINDS = {"-": Kind.FILE, "d": Kind.DIRECTORY, "l": Kind.SYMLINK}
 
 
-def kind_of(attributes: wire.Attributes, long_name: str = "") -> Kind:
-    """By the permissions' type bits, else by the first letter of an ``ls -l`` line."""
-    if attributes.permissions is not None and stat.S_IFMT(attributes.permissions):
-        return _KINDS.get(stat.S_IFMT(attributes.permissions), Kind.OTHER)
-    return _LONG_NAME_KINDS.get(long_name[:1], Kind.OTHER)
+@lru_cache(maxsize=256)
+def _of_bits(permissions: int | None, letter: str) -> tuple[Kind, int | None]:
+    """Kind and mode, by the permissions' type bits, else by the first letter of an ``ls -l`` line."""
+    if permissions is None:
+        return _LONG_NAME_KINDS.get(letter, Kind.OTHER), None
+    bits = stat.S_IFMT(permissions)
+    kind = _KINDS.get(bits, Kind.OTHER) if bits else _LONG_NAME_KINDS.get(letter, Kind.OTHER)
+    return kind, stat.S_IMODE(permissions)
 
 
 def listed(name: str, attributes: wire.Attributes, long_name: str = "") -> Listed:
     """One name as a listing reports it; sizes only of files."""
-    kind = kind_of(attributes, long_name)
-    return Listed(
-        name=name,
-        kind=kind,
-        size=attributes.size or 0 if kind is Kind.FILE else 0,
-        mtime_ns=_mtime_ns(attributes.times[1]) if attributes.times else None,
-        mode=stat.S_IMODE(attributes.permissions) if attributes.permissions is not None else None,
-    )
+    return Listed(name, *_told(attributes, long_name[:1]))
+
+
+def _told(attributes: wire.Attributes, letter: str) -> tuple[Kind, int, int | None, int | None]:
+    """Kind, size, time and mode, as Listed and Entry have them."""
+    kind, mode = _of_bits(attributes.permissions, letter)
+    size = attributes.size or 0 if kind is Kind.FILE else 0
+    return kind, size, _mtime_ns(attributes.times[1]) if attributes.times else None, mode
 
 
 def listed_all(entries: Sequence[wire.NameEntry]) -> list[Listed]:
@@ -53,10 +56,7 @@ def listed_all(entries: Sequence[wire.NameEntry]) -> list[Listed]:
     if not isinstance(entries, wire.UsualEntries) or not all(map(stat.S_IFMT, entries.permissions)):
         return [listed(entry.name, entry.attributes, entry.long_name) for entry in entries]
     # The files of a folder have few permissions among them.
-    of_bits = {
-        bits: (_KINDS.get(stat.S_IFMT(bits), Kind.OTHER), stat.S_IMODE(bits))
-        for bits in set(entries.permissions)
-    }
+    of_bits = {bits: _of_bits(bits, "") for bits in set(entries.permissions)}
     kinds, modes = zip(*map(of_bits.__getitem__, entries.permissions), strict=True)
     sizes: Iterable[int] = entries.sizes
     if set(kinds) != {Kind.FILE}:
@@ -110,7 +110,7 @@ class Remote:
         return f"{self.root.rstrip('/')}/{path}"
 
     def entry(self, path: str, attributes: wire.Attributes) -> Entry:
-        return listed("", attributes).at(path)
+        return Entry(path, *_told(attributes, ""))
 
     def digests(self, entries: Sequence[Entry]) -> list[str | None]:
         """See ``digest.HashesFiles``."""

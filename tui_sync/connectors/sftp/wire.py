@@ -491,6 +491,8 @@ def decode_response(packet: Buffer) -> tuple[int, Response]:
     number, request_id = fields.unpack(_TYPE_AND_ID)
     if number == Status.TYPE and len(packet) < _SHORT:
         return request_id, _status(fields.rest())
+    if number == Attrs.TYPE and (usual := Attributes.usual(packet, _TYPE_AND_ID.size)):
+        return request_id, Attrs(usual)
     kind = _RESPONSES.get(number)
     if kind is None:
         raise broken(f"{number} is no type of response")
