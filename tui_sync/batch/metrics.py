@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from tui_sync.errors import TuiSyncError, UsageError
 from tui_sync.model import Item, Outcome, Plan, Snapshot, Summary
 from tui_sync.names import printable
 from tui_sync.profiles import Profile
+from tui_sync.whole import written_whole
 
 _HELP = {
     "last_run_timestamp_seconds": "When the last run ended.",
@@ -115,18 +115,9 @@ class Metrics:
                 full = f"tui_sync_{name}"
                 lines += [f"# HELP {full} {_HELP[name]}", f"# TYPE {full} gauge"]
                 lines.append(f'{full}{{pair="{pair}",profile="{profile}"}} {round(value, 3)}')
-        handle, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.absolute().parent)
-        try:
-            with open(handle, "w", encoding="utf-8") as stream:
-                stream.write("\n".join(lines) + "\n")
-            # The collector is another user, and there is nothing in it to hide.
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, file)
-        except BaseException:
-            # An interrupt must leave no file for the collector to find, either.
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
+        # The collector is another user, and there is nothing in it to hide.
+        with written_whole(file.absolute(), mode=0o644) as stream:
+            stream.write(("\n".join(lines) + "\n").encode())
 
 
 def _earlier_success(file: Path) -> float | None:

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -25,6 +22,7 @@ from tui_sync.ledger import rows
 from tui_sync.ledger.store import Ledger
 from tui_sync.model import Action, ChangeKind, Entry, Item, Kind, Plan, SyncOptions, Totals
 from tui_sync.names import printable
+from tui_sync.whole import written_whole
 
 FORMAT = "tui-sync plan"
 VERSION = 1
@@ -241,19 +239,11 @@ def _path(path: str) -> str:
 
 def _replace(file: Path, lines: Iterator[bytes]) -> None:
     digest = hashlib.sha256()
-    temporary = file.with_name(f"{names.OURS}-{secrets.token_hex(8)}.part")
     try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(handle, "wb") as opened:
+        with written_whole(file) as opened:
             for line in lines:
                 digest.update(line)
                 opened.write(line)
             opened.write(_line({"sha256": digest.hexdigest()}))
-            opened.flush()
-            os.fsync(opened.fileno())
-        os.replace(temporary, file)
     except OSError as error:
         raise UsageError(f"cannot write the plan {_named(file)}: {error.strerror}") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from pathlib import Path
+
+from tui_sync.whole import written_whole
 
 _LARGEST = 65_536
 
@@ -36,6 +37,5 @@ def remember(state_dir: Path | None, key: str, value: str) -> None:
         return
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        staged = path.with_name(f".{path.name}.{os.getpid()}")
-        staged.write_text(json.dumps({**known, key: value}), "utf-8")
-        staged.replace(path)
+        with written_whole(path) as file:
+            file.write(json.dumps({**known, key: value}).encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from tui_sync.tui.screens.ask import ConfirmDialog, words
 from tui_sync.tui.screens.base import FlowScreen
 from tui_sync.tui.widgets.choice import Choice
 from tui_sync.tui.widgets.sheet import Sheet
+from tui_sync.whole import written_whole
 
 if TYPE_CHECKING:
     from tui_sync.profiles import Profile
@@ -298,20 +298,8 @@ def save(path: Path, text: str, *, new: bool) -> None:
     """Put a profile's text in place, whole or not at all, readable by nobody else. Raises TuiSyncError."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        staged = path.with_name(f".{path.name}.new")
-        staged.unlink(missing_ok=True)
-        handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with open(handle, "w", encoding="utf-8") as out:
-                out.write(text)
-                out.flush()
-                os.fsync(out.fileno())
-            if new:
-                os.link(staged, path)
-            else:
-                staged.replace(path)
-        finally:
-            staged.unlink(missing_ok=True)
+        with written_whole(path, replace=not new) as file:
+            file.write(text.encode())
     except FileExistsError:
         raise TuiSyncError(f"{printable(str(path))} exists already: choose another name") from None
     except OSError as error:
