@@ -113,7 +113,7 @@ def put_aside(folder: Path) -> None:
     folder.rename(aside)
     folder.mkdir()
     for path in aside.rglob("*"):
-        if path.stat(follow_symlinks=False).st_size > MIB:
+        if path.is_file() and path.stat().st_size > MIB:
             path.unlink()
 
 

@@ -34,7 +34,7 @@ def test_fetch_gives_contents_and_errors_in_order(place: Place, reader: Reader) 
         place.put(path, data)
     place.put("large", content(MOST + 1))
     asked = [*files, "missing", "d", "large", "d/0"]
-    found = reader.fetch_many(asked, MOST)
+    found = reader.fetch_many(asked, [MOST] * len(asked))
     assert len(found) == len(asked)
     for path, one in zip(files, found, strict=False):
         assert isinstance(one, Fetched), one
@@ -52,7 +52,7 @@ def test_fetch_takes_no_link_for_a_file(place: Place, connector: Connector, read
         pytest.skip("no symlinks there")
     place.put("file", b"x")
     place.symlink("link", "file")
-    [one] = reader.fetch_many(["link"], MOST)
+    [one] = reader.fetch_many(["link"], [MOST])
     assert isinstance(one, StorageError)
 
 
@@ -128,10 +128,10 @@ def test_odd_names(place: Place, reader: Reader, writer: Writer) -> None:
     assert all(isinstance(one, Entry) for one in writer.stage_many(parcels))
     published = writer.publish_many(parcels)
     assert [one.path for one in published if isinstance(one, Entry)] == odd
-    fetched = reader.fetch_many(odd, MOST)
+    fetched = reader.fetch_many(odd, [MOST] * len(odd))
     assert [one.data for one in fetched if isinstance(one, Fetched)] == [one.data for one in parcels]
 
 
 def test_none_at_all(reader: Reader, writer: Writer) -> None:
-    assert reader.fetch_many([], MOST) == reader.stat_many([]) == []
+    assert reader.fetch_many([], []) == reader.stat_many([]) == []
     assert writer.stage_many([]) == writer.publish_many([]) == []

@@ -366,3 +366,28 @@ def test_who_comes_while_a_flush_is_under_way_shares_the_next(tmp_path: Path, sy
     requests = flushed(sync_program)
     assert [line.count("/a/file") for line in requests] == [1, 5]
     connector.close()
+
+
+def test_a_flush_that_fails_has_failed_for_all_who_wait(tmp_path: Path, sync_program: Path) -> None:
+    """The error of a disk is told once: a second flush would hear of none."""
+    _, connector = served(tmp_path)
+    asked = connector._remote.shell
+    file = tmp_path / "disk" / "a" / "file"
+    file.write_bytes(b"content")
+    seen = [shell.Hashed("/a/file", 7, int(file.stat().st_mtime))]
+    (sync_program / "sync").write_text(
+        f'#!/bin/sh\necho "$@" >> {sync_program}/asked\n'
+        f"while ! test -e {sync_program}/go; do sleep 0.01; done\n"
+        f"rm {sync_program}/sync; ln -s /bin/true {sync_program}/sync; exit 1\n"
+    )
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(asked.flush, seen)
+        while not flushed(sync_program):
+            time.sleep(0.01)
+        others = [threads.submit(asked.flush, seen) for _ in range(3)]
+        while len(asked._wishes) < len(others):
+            time.sleep(0.01)
+        (sync_program / "go").touch()
+        assert [one.result(10) for one in (first, *others)] == [False] * 4
+    assert not asked.flush(seen)
+    connector.close()

@@ -171,7 +171,7 @@ def test_bytes_that_a_server_did_not_receive_as_sent_are_refused(
 
 
 def fetched(reader: Reader, path: str) -> bytes:
-    [found] = reader.fetch_many([path], 10_000)
+    [found] = reader.fetch_many([path], [10_000])
     assert isinstance(found, Fetched)
     return found.data
 

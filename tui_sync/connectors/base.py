@@ -194,7 +194,7 @@ class Upload(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A small file, read whole: its entry when it was opened or before, its bytes, and its entry after."""
+    """A small file, read whole: its entry before it was read, its bytes, and its entry after that."""
 
     before: Entry
     data: bytes
@@ -242,8 +242,9 @@ class Reader(Protocol):
         is returned; what concerns them all (ConnectionLost, TimedOut) is raised.
         """
 
-    def fetch_many(self, paths: Sequence[str], most: int) -> list[Fetched | StorageError]:
-        """Read each of these regular files whole; one of more than ``most`` bytes is an error."""
+    def fetch_many(self, paths: Sequence[str], most: Sequence[int]) -> list[Fetched | StorageError]:
+        """Read each of these regular files whole; one of more bytes than its number in ``most`` is an error,
+        and is not read."""
 
     def free_space(self) -> int | None:
         """Bytes that can still be written below the root, None where unknown."""

@@ -109,7 +109,7 @@ class FollowingReader:
     def stat_many(self, paths: Sequence[str]) -> list[Entry | StorageError]:
         return [self._or_error(path) for path in paths]
 
-    def fetch_many(self, paths: Sequence[str], most: int) -> list[Fetched | StorageError]:
+    def fetch_many(self, paths: Sequence[str], most: Sequence[int]) -> list[Fetched | StorageError]:
         results: list[Fetched | StorageError] = []
         real: list[str] = []
         for path in paths:
@@ -127,7 +127,7 @@ class FollowingReader:
                 if isinstance(entry, StorageError):
                     results[index] = entry
                 elif (own := self._entry(path).path) != tried:
-                    [results[index]] = self._reader.fetch_many([own], most)
+                    [results[index]] = self._reader.fetch_many([own], [most[index]])
         return results
 
     def free_space(self) -> int | None:

@@ -28,15 +28,16 @@ class OneByOneReader(ABC):
     def stat_many(self, paths: Sequence[str]) -> list[Entry | StorageError]:
         return [_or_error(self.stat, path) for path in paths]
 
-    def fetch_many(self, paths: Sequence[str], most: int) -> list[Fetched | StorageError]:
-        def fetch(path: str) -> Fetched:
+    def fetch_many(self, paths: Sequence[str], most: Sequence[int]) -> list[Fetched | StorageError]:
+        def fetch(asked: tuple[str, int]) -> Fetched:
+            path, limit = asked
             with self.open(path) as download:
-                data = b"".join(bytes(block) for block in download.blocks(0, most + 1))
-                if len(data) > most:
-                    raise StorageError(f"“{printable(path)}” holds more than {most} bytes")
+                data = b"".join(bytes(block) for block in download.blocks(0, limit + 1))
+                if len(data) > limit:
+                    raise StorageError(f"“{printable(path)}” holds more than {limit} bytes")
                 return Fetched(download.entry, data, download.restat())
 
-        return [_or_error(fetch, path) for path in paths]
+        return [_or_error(fetch, asked) for asked in zip(paths, most, strict=True)]
 
 
 class OneByOneWriter(ABC):

@@ -138,7 +138,9 @@ class Packer:
     def _fetch(self, pack: Pack) -> dict[int, _File]:
         self._gate.wait(self._cancel)
         planned = [item.source for item in pack if item.source is not None]
-        fetched = self._source.fetch_many([entry.path for entry in planned], SMALL)
+        fetched = self._source.fetch_many(
+            [entry.path for entry in planned], [entry.size for entry in planned]
+        )
         self._throttle.take(sum(entry.size for entry in planned), self._cancel)
         files = {}
         for index, (item, entry, found) in enumerate(zip(pack, planned, fetched, strict=True)):
@@ -178,7 +180,11 @@ class Packer:
         if not verify.needs_digest(aim) or not files:
             return
         unread = list(files) if aim is Verify.READBACK else self._compare_digests(files)
-        again = self._target.fetch_many([file.parcel.temporary for file in unread], SMALL) if unread else []
+        if not unread:
+            return
+        again = self._target.fetch_many(
+            [file.parcel.temporary for file in unread], [len(file.parcel.data) for file in unread]
+        )
         for file, found in zip(unread, again, strict=True):
             if isinstance(found, Fetched) and found.data == file.parcel.data:
                 file.reached = Verify.READBACK

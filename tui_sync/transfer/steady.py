@@ -86,7 +86,7 @@ class SteadyReader:
     def stat_many(self, paths: Sequence[str]) -> list[Entry | StorageError]:
         return self._retry.call(lambda: self._reader.stat_many(paths), self._cancel)
 
-    def fetch_many(self, paths: Sequence[str], most: int) -> list[Fetched | StorageError]:
+    def fetch_many(self, paths: Sequence[str], most: Sequence[int]) -> list[Fetched | StorageError]:
         return self._retry.call(lambda: self._reader.fetch_many(paths, most), self._cancel)
 
     def free_space(self) -> int | None:

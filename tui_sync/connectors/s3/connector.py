@@ -155,8 +155,8 @@ class S3Reader:
     def stat_many(self, paths: Sequence[str]) -> list[Entry | StorageError]:
         return _at_once(self.store, [partial(self.stat, path) for path in paths])
 
-    def fetch_many(self, paths: Sequence[str], most: int) -> list[Fetched | StorageError]:
-        return _at_once(self.store, [partial(self._fetch, path, most) for path in paths])
+    def fetch_many(self, paths: Sequence[str], most: Sequence[int]) -> list[Fetched | StorageError]:
+        return _at_once(self.store, [partial(self._fetch, *asked) for asked in zip(paths, most, strict=True)])
 
     def _fetch(self, path: str, most: int) -> Fetched:
         # One answer, so there is no before and after.

@@ -257,7 +257,7 @@ class SftpReader:
     def stat_many(self, paths: Sequence[str]) -> list[Entry | StorageError]:
         return packs.stat_many(self._remote, paths)
 
-    def fetch_many(self, paths: Sequence[str], most: int) -> list[Fetched | StorageError]:
+    def fetch_many(self, paths: Sequence[str], most: Sequence[int]) -> list[Fetched | StorageError]:
         return packs.fetch_many(self._remote, paths, most)
 
     def free_space(self) -> int | None:

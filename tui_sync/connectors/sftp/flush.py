@@ -1,7 +1,6 @@
-"""Making durable what is on a server already: files that are closed, and a large one while the rest of it is
-still on its way.
+"""Making durable what there is of a large file while the rest of it is still on its way.
 
-Without the latter a server may keep all of it in memory until the end, and making it durable then takes as
+Without that a server may keep all of it in memory until the end, and making it durable then takes as
 long as its disk needs for the whole.
 """
 
@@ -9,55 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
 
 from tui_sync.connectors.sftp import wire
 from tui_sync.connectors.sftp.remote import Remote
-from tui_sync.connectors.sftp.session import Asked, SftpSession
-from tui_sync.errors import ConnectionLost, NotSupported, StorageError, TimedOut, TuiSyncError
+from tui_sync.errors import StorageError, TuiSyncError
 
 # A slow disk with gigabytes to catch up on says nothing for minutes.
 FSYNC_S = 600.0
 _STEP = 32 << 20
 _LEAST_SIZE = 4 * _STEP
-
-
-def make_durable(session: SftpSession, fulls: Sequence[str]) -> list[StorageError | None]:
-    """Of each file, by the server's path, why its content may not be on the disk. Raises ConnectionLost and
-    TimedOut."""
-    opened = session.send_many([Asked(wire.Open(full, wire.OpenFlag.READ), "open", full) for full in fulls])
-    results: list[StorageError | None] = []
-    handles: list[bytes | None] = []
-    for reply in opened:
-        handle, error = None, None
-        try:
-            handle = reply.handle()
-        except (ConnectionLost, TimedOut):
-            raise
-        except StorageError as failed:
-            error = failed
-        handles.append(handle)
-        results.append(error)
-    requests = []
-    for full, handle in zip(fulls, handles, strict=True):
-        if handle is not None:
-            requests.append(Asked(wire.fsync(handle), "make durable", full, FSYNC_S))
-            requests.append(Asked(wire.Close(handle), "close", full))
-    replies = session.send_many(requests)
-    for index, handle in enumerate(handles):
-        if handle is None:
-            continue
-        synced, closed = replies.popleft(), replies.popleft()
-        try:
-            # Offered, but perhaps not for this file system.
-            with contextlib.suppress(NotSupported):
-                synced.ok()
-            closed.ok()
-        except (ConnectionLost, TimedOut):
-            raise
-        except StorageError as error:
-            results[index] = error
-    return results
 
 
 class Flusher:

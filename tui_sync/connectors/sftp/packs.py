@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from tui_sync.connectors.base import Fetched, Parcel
 from tui_sync.connectors.sftp import wire
-from tui_sync.connectors.sftp.flush import FSYNC_S, make_durable
+from tui_sync.connectors.sftp.flush import FSYNC_S
 from tui_sync.connectors.sftp.remote import Remote, link_text, times_of
 from tui_sync.connectors.sftp.rename import rename_over
 from tui_sync.connectors.sftp.session import Asked, Reply, SftpSession
@@ -47,20 +47,22 @@ def stat_many(remote: Remote, paths: Sequence[str]) -> list[Entry | StorageError
         return _look_at(remote, session, paths)
 
 
-def fetch_many(remote: Remote, paths: Sequence[str], most: int) -> list[Fetched | StorageError]:
+def fetch_many(remote: Remote, paths: Sequence[str], most: Sequence[int]) -> list[Fetched | StorageError]:
     """See ``base.Reader.fetch_many``."""
     with remote.pool.session() as session:
-        files = [_Fetch(path, remote.full(path)) for path in paths]
-        # Looked at before they are opened: a server would wait on a FIFO, and follow a symlink. With the look
-        # after they are read this shows as much as one at the open file would.
+        files = [_Fetch(path, remote.full(path), limit) for path, limit in zip(paths, most, strict=True)]
+        # Looked at before they are opened: a server would wait on a FIFO, and follow a symlink.
         for file, found in zip(files, _look_at(remote, session, paths), strict=True):
-            file.found(found, most)
+            file.found(found)
+        looks: list[tuple[_Fetch, Reply]] = []
         for wave in _waves(session, [file for file in files if file.error is None]):
-            _fetch_wave(session, wave, most)
-        read = [file for file in files if file.error is None]
-        after = _look_at(remote, session, [file.path for file in read])
-        for file, entry in zip(read, after, strict=True):
-            file.after = entry
+            looks += _fetch_wave(session, wave)
+        for file, reply in looks:
+            attributes = _value(reply.attributes)
+            if isinstance(attributes, StorageError):
+                file.error = file.error or attributes
+            else:
+                file.after = remote.entry(file.path, attributes)
         return [file.result() for file in files]
 
 
@@ -70,39 +72,40 @@ class _Fetch:
 
     path: str
     full: str
+    most: int
     size: int = 0
     error: StorageError | None = None
     handle: bytes | None = None
     before: Entry | None = None
-    after: Entry | StorageError | None = None
+    after: Entry | None = None
     parts: list[bytes] = field(default_factory=list)
     have: int = 0
 
-    def found(self, entry: Entry | StorageError, most: int) -> None:
+    def found(self, entry: Entry | StorageError) -> None:
         if isinstance(entry, StorageError):
             self.error = entry
         elif entry.kind is not Kind.FILE:
             self.error = StorageError(f"cannot read “{printable(self.full)}”: it is no regular file")
         else:
             self.before, self.size = entry, entry.size
-            self.limit(entry.size, most)
+            self.limit(entry.size)
 
-    def limit(self, size: int, most: int) -> None:
-        if size > most:
-            self.error = StorageError(f"“{printable(self.full)}” holds more than {most} bytes")
+    def limit(self, size: int) -> None:
+        if size > self.most:
+            self.error = StorageError(f"“{printable(self.full)}” holds more than {self.most} bytes")
 
     def result(self) -> Fetched | StorageError:
         if self.error is not None:
             return self.error
-        if isinstance(self.after, StorageError):
-            return self.after
         assert self.before is not None
         assert self.after is not None
         data = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
         return Fetched(self.before, data, self.after)
 
 
-def _fetch_wave(session: SftpSession, files: Sequence[_Fetch], most: int) -> None:
+def _fetch_wave(session: SftpSession, files: Sequence[_Fetch]) -> list[tuple[_Fetch, Reply]]:
+    """Read the files, and look at each that was opened. That goes by its handle, and only when all of it is
+    there: what was read is what is looked at, whatever has its name by now."""
     opened = session.send_many(
         [Asked(wire.Open(file.full, OpenFlag.READ), "open", file.full) for file in files]
     )
@@ -110,15 +113,23 @@ def _fetch_wave(session: SftpSession, files: Sequence[_Fetch], most: int) -> Non
         for file, reply in zip(files, opened, strict=True):
             _keep(file, reply.handle, "handle")
         files = [file for file in files if file.handle is not None]
-        _read_wave(session, files, most)
-    finally:
+        _read_wave(session, files)
+    except BaseException:
         if session.alive:
             handles = [(file, file.handle) for file in files if file.handle is not None]
             with contextlib.suppress(StorageError):
                 session.send_many([Asked(wire.Close(handle), "close", file.full) for file, handle in handles])
+        raise
+    requests = []
+    for file in files:
+        assert file.handle is not None
+        requests.append(Asked(wire.Fstat(file.handle), "look at", file.full))
+        requests.append(Asked(wire.Close(file.handle), "close", file.full))
+    replies = session.send_many(requests)
+    return [(file, replies[2 * index]) for index, file in enumerate(files)]
 
 
-def _read_wave(session: SftpSession, files: Sequence[_Fetch], most: int) -> None:
+def _read_wave(session: SftpSession, files: Sequence[_Fetch]) -> None:
     requests: list[Asked] = []
     for file in files:
         assert file.handle is not None
@@ -130,7 +141,7 @@ def _read_wave(session: SftpSession, files: Sequence[_Fetch], most: int) -> None
         reads = [replies.popleft() for _ in _blocks(file.size + 1, session.read_size)]
         try:
             _take(session, file, reads)
-            file.limit(file.have, most)
+            file.limit(file.have)
         except (ConnectionLost, TimedOut):
             raise
         except StorageError as error:
@@ -164,15 +175,24 @@ def stage_many(remote: Remote, parcels: Sequence[Parcel]) -> list[Entry | Storag
         durable = session.offers(wire.FSYNC)
         try:
             for wave in _waves(session, [file for file in files if file.error is None]):
-                _create(remote, session, wave)
-                made = [file for file in wave if file.handle is not None]
                 # Asked each time: it may have been found out meanwhile.
                 together = durable and len(files) >= _TOGETHER and remote.shell.can_flush()
-                for file in made:
+                for file in wave:
                     file.synced = durable and not (together and file.readable)
-                _fill(remote, session, made)
-            if durable:
-                _flush(remote, session, [file for file in files if file.entry and not file.synced])
+                _write(remote, session, wave)
+            later = [file for file in files if file.entry is not None and durable and not file.synced]
+            if not _flush(remote, later):
+                # Which of them the disk has lost is told to nobody a second time: they are written anew.
+                for file in later:
+                    file.entry, file.synced = None, True
+                for wave in _waves(session, later):
+                    removed = session.send_many(
+                        [Asked(wire.Remove(one.full), "remove", one.full) for one in wave]
+                    )
+                    for reply in removed:
+                        # What is still there is in the way of the new one, and removed then.
+                        reply.wait()
+                    _write(remote, session, wave)
         finally:
             _tidy(session, [file for file in files if file.entry is None])
         return [file.entry or file.failure for file in files]
@@ -208,6 +228,11 @@ class _Stage:
         return self.error or StorageError(f"“{printable(self.full)}” was not written")
 
 
+def _write(remote: Remote, session: SftpSession, files: Sequence[_Stage]) -> None:
+    _create(remote, session, files)
+    _fill(remote, session, [file for file in files if file.handle is not None])
+
+
 def _create(remote: Remote, session: SftpSession, files: Sequence[_Stage]) -> None:
     _open_new(session, files)
     left = []
@@ -238,19 +263,13 @@ def _open_new(session: SftpSession, files: Sequence[_Stage]) -> None:
     )
     for file, reply in zip(files, replies, strict=True):
         _keep(file, reply.handle, "handle")
-        file.made = file.handle is not None
+        file.made |= file.handle is not None
 
 
-def _flush(remote: Remote, session: SftpSession, files: Sequence[_Stage]) -> None:
-    """Make durable what was closed without that: together if possible, else one by one."""
-    one_of = {parent(file.full): file for file in files}
-    if not files or remote.flush([file.entry for file in one_of.values() if file.entry is not None]):
-        return
-    for wave in _waves(session, files):
-        for file, error in zip(wave, make_durable(session, [file.full for file in wave]), strict=True):
-            if error is not None:
-                file.error = cause_of(remote, session, file.parcel.temporary, error)
-                file.entry = None
+def _flush(remote: Remote, files: Sequence[_Stage]) -> bool:
+    """Make durable what was closed without that, all together; false where that may not have come about."""
+    one_of = {parent(file.full): file.entry for file in files if file.entry is not None}
+    return not one_of or remote.flush(list(one_of.values()))
 
 
 def _fill(remote: Remote, session: SftpSession, files: Sequence[_Stage]) -> None:

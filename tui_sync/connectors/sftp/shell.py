@@ -45,7 +45,7 @@ _ANSWER_S = 60.0
 _QUICK_FLUSH_S = 3.0
 # The slowest disk and processor worth waiting for, in bytes a second.
 _SLOWEST = 4 << 20
-_MOST_SAID = 4 << 20
+_MOST_SAID = 8 << 20
 _RECEIVE = 64 << 10
 # Of a line with the nonce, and the line break before it.
 _LONGEST_MARK = 64
@@ -143,11 +143,15 @@ class Shell:
             self._waiting.wait_for(lambda: mine.done is not None or not self._flushing)
             if mine.done is not None:
                 return mine.done
-            self._flushing = True
+            if not self._flushes:
+                # A disk's error is told once, and was told to the one before: the next would hear of none.
+                self._wishes.remove(mine)
+                return False
             wishes, self._wishes = self._wishes, []
+            self._flushing = True
         done = False
         try:
-            done = self._flush([file for wish in wishes for file in wish.files])
+            done = self._flush([file for wish in wishes for file in wish.files], _QUICK_FLUSH_S * len(wishes))
         finally:
             with self._waiting:
                 for wish in wishes:
@@ -156,7 +160,7 @@ class Shell:
                 self._waiting.notify_all()
         return done
 
-    def _flush(self, files: Sequence[Hashed]) -> bool:
+    def _flush(self, files: Sequence[Hashed], quick: float) -> bool:
         done, took = False, 0.0
         try:
             with self._script(flushing=True) as script:
@@ -166,7 +170,7 @@ class Shell:
         except StorageError:
             done = False
         # A server that writes a lot for others takes its time with all of it: better file by file then.
-        if not done or took > _QUICK_FLUSH_S:
+        if not done or took > quick:
             self._flushes = False
         return done
 
