@@ -487,15 +487,21 @@ def decode_request(packet: Buffer) -> tuple[int, Request]:
 
 def decode_response(packet: Buffer) -> tuple[int, Response]:
     """Request id and response of a packet without its length."""
-    fields = Fields(packet)
-    number, request_id = fields.unpack(_TYPE_AND_ID)
-    if number == Status.TYPE and len(packet) < _SHORT:
-        return request_id, _status(fields.rest())
-    if number == Attrs.TYPE and (usual := Attributes.usual(packet, _TYPE_AND_ID.size)):
-        return request_id, Attrs(usual)
+    try:
+        number, request_id = _TYPE_AND_ID.unpack_from(packet)
+    except struct.error:
+        raise broken(f"a packet ends {_TYPE_AND_ID.size - len(packet)} bytes too early") from None
+    if len(packet) < _SHORT:
+        # What most requests are answered with, by a shorter way.
+        if number == Status.TYPE:
+            return request_id, _status(bytes(packet[_TYPE_AND_ID.size :]))
+        if number == Attrs.TYPE and (usual := Attributes.usual(packet, _TYPE_AND_ID.size)):
+            return request_id, Attrs(usual)
     kind = _RESPONSES.get(number)
     if kind is None:
         raise broken(f"{number} is no type of response")
+    fields = Fields(packet)
+    fields.take(_TYPE_AND_ID.size)
     return request_id, kind.decode(fields)
 
 
