@@ -28,6 +28,8 @@ from tui_sync.connectors.sftp.known_hosts import host_name
 ROOT = Path(__file__).resolve().parents[2]
 MIB = 1 << 20
 _LONGEST_S = 900.0
+_PROBES = 1000
+_QUICK_S = 60e-6
 GCM = "aes128-gcm@openssh.com"
 
 
@@ -103,18 +105,35 @@ class Pair:
 
 
 def put_aside(folder: Path) -> None:
-    """Make ``folder`` empty without removing many files: they stay beside it until the benchmark's end.
-
-    For up to five minutes ext4 gives no deleted inode to a new file, and passes them over one by one
-    (``recently_deleted`` in the kernel's fs/ext4/ialloc.c): after ten thousand deletions each new file takes
-    half a millisecond of processor time, and what is measured is that.
-    """
+    """Make ``folder`` empty without removing many files, which ``settle`` would have to wait for: they stay
+    beside it until the benchmark's end."""
     aside = Path(tempfile.mkdtemp(prefix="aside-", dir=folder.parent)) / folder.name
     folder.rename(aside)
     folder.mkdir()
     for path in aside.rglob("*"):
         if path.is_file() and path.stat().st_size > MIB:
             path.unlink()
+
+
+def settle(base: Path) -> None:
+    """Wait until files can be made as quickly as ever, at most six minutes.
+
+    For up to five minutes ext4 gives no deleted inode to a new file, and passes them over one by one
+    (``recently_deleted`` in the kernel's fs/ext4/ialloc.c): after ten thousand deletions each new file takes
+    half a millisecond of processor time, and what is measured is that.
+    """
+    for attempt in range(36):
+        folder = Path(tempfile.mkdtemp(prefix="settle-", dir=base))
+        began = time.process_time()
+        for number in range(_PROBES):
+            (folder / str(number)).touch()
+        each = (time.process_time() - began) / _PROBES
+        if each < _QUICK_S:
+            return
+        if not attempt:
+            print(f"a new file takes {each * 1e6:.0f} µs, for many were deleted lately: waits", flush=True)
+        time.sleep(10)
+    print("files are still made slowly", flush=True)
 
 
 def rclone() -> str:
@@ -211,6 +230,7 @@ def compare(
     ``amount``: how many ``unit`` one run moves.
     """
     took: dict[str, list[Took]] = {name: [] for name in ways}
+    settle(pair.base)
     for number in range(runs):
         for name, command in ways.items():
             pair.reset(keep_target=keep_target)
