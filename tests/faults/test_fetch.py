@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.faults.server import Asked, Honest, LyingServer
 from tui_sync.connectors.base import Endpoint, Fetched
 from tui_sync.connectors.sftp import wire
@@ -46,7 +48,8 @@ def test_another_file_in_its_place_for_the_moment_it_is_opened_is_seen(tmp_path:
     connector.close()
 
 
-def test_one_that_changes_while_it_is_read_is_seen(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_name", [False, True])
+def test_one_that_changes_while_it_is_read_is_seen(tmp_path: Path, *, by_name: bool) -> None:
     disk = tmp_path / "disk"
     put(disk / "f", b"A" * 100)
     server = LyingServer(disk)
@@ -54,6 +57,8 @@ def test_one_that_changes_while_it_is_read_is_seen(tmp_path: Path) -> None:
     def lie(one: Asked, _request: wire.Request, honest: Honest) -> wire.Response | None:
         answer = honest()
         if one.name == "Read":
+            if by_name:
+                (disk / "f").unlink()
             put(disk / "f", b"C" * 100, NEW)
         return answer
 

@@ -194,7 +194,7 @@ class Upload(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A small file, read whole: its entry before it was read, its bytes, and its entry after that."""
+    """A small file, read whole: its entry when it was opened, its bytes, and its entry after that."""
 
     before: Entry
     data: bytes

@@ -54,15 +54,12 @@ def fetch_many(remote: Remote, paths: Sequence[str], most: Sequence[int]) -> lis
         # Looked at before they are opened: a server would wait on a FIFO, and follow a symlink.
         for file, found in zip(files, _look_at(remote, session, paths), strict=True):
             file.found(found)
-        looks: list[tuple[_Fetch, Reply]] = []
         for wave in _waves(session, [file for file in files if file.error is None]):
-            looks += _fetch_wave(session, wave)
-        for file, reply in looks:
-            attributes = _value(reply.attributes)
-            if isinstance(attributes, StorageError):
-                file.error = file.error or attributes
-            else:
-                file.after = remote.entry(file.path, attributes)
+            _fetch_wave(remote, session, wave)
+        read = [file for file in files if file.error is None]
+        after = _look_at(remote, session, [file.path for file in read])
+        for file, entry in zip(read, after, strict=True):
+            file.after = entry
         return [file.result() for file in files]
 
 
@@ -77,7 +74,7 @@ class _Fetch:
     error: StorageError | None = None
     handle: bytes | None = None
     before: Entry | None = None
-    after: Entry | None = None
+    after: Entry | StorageError | None = None
     parts: list[bytes] = field(default_factory=list)
     have: int = 0
 
@@ -87,7 +84,7 @@ class _Fetch:
         elif entry.kind is not Kind.FILE:
             self.error = StorageError(f"cannot read “{printable(self.full)}”: it is no regular file")
         else:
-            self.before, self.size = entry, entry.size
+            self.size = entry.size
             self.limit(entry.size)
 
     def limit(self, size: int) -> None:
@@ -97,15 +94,15 @@ class _Fetch:
     def result(self) -> Fetched | StorageError:
         if self.error is not None:
             return self.error
+        if isinstance(self.after, StorageError):
+            return self.after
         assert self.before is not None
         assert self.after is not None
         data = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
         return Fetched(self.before, data, self.after)
 
 
-def _fetch_wave(session: SftpSession, files: Sequence[_Fetch]) -> list[tuple[_Fetch, Reply]]:
-    """Read the files, and look at each that was opened. That goes by its handle, and only when all of it is
-    there: what was read is what is looked at, whatever has its name by now."""
+def _fetch_wave(remote: Remote, session: SftpSession, files: Sequence[_Fetch]) -> None:
     opened = session.send_many(
         [Asked(wire.Open(file.full, OpenFlag.READ), "open", file.full) for file in files]
     )
@@ -113,33 +110,32 @@ def _fetch_wave(session: SftpSession, files: Sequence[_Fetch]) -> list[tuple[_Fe
         for file, reply in zip(files, opened, strict=True):
             _keep(file, reply.handle, "handle")
         files = [file for file in files if file.handle is not None]
-        _read_wave(session, files)
-    except BaseException:
+        _read_wave(remote, session, files)
+    finally:
         if session.alive:
             handles = [(file, file.handle) for file in files if file.handle is not None]
             with contextlib.suppress(StorageError):
                 session.send_many([Asked(wire.Close(handle), "close", file.full) for file, handle in handles])
-        raise
-    requests = []
-    for file in files:
-        assert file.handle is not None
-        requests.append(Asked(wire.Fstat(file.handle), "look at", file.full))
-        requests.append(Asked(wire.Close(file.handle), "close", file.full))
-    replies = session.send_many(requests)
-    return [(file, replies[2 * index]) for index, file in enumerate(files)]
 
 
-def _read_wave(session: SftpSession, files: Sequence[_Fetch]) -> None:
+def _read_wave(remote: Remote, session: SftpSession, files: Sequence[_Fetch]) -> None:
     requests: list[Asked] = []
     for file in files:
         assert file.handle is not None
+        # By its handle: under its name there may be another one by now, and have been another one before.
+        requests.append(Asked(wire.Fstat(file.handle), "look at", file.full))
         # A byte more than is expected, to see one that has grown.
         for start, length in _blocks(file.size + 1, session.read_size):
             requests.append(Asked(wire.Read(file.handle, start, length), "read", file.full))
     replies = session.send_many(requests)
     for file in files:
+        looked = replies.popleft()
         reads = [replies.popleft() for _ in _blocks(file.size + 1, session.read_size)]
         try:
+            attributes = looked.attributes()
+            file.before = remote.entry(file.path, attributes)
+            if attributes.permissions is not None and file.before.kind is not Kind.FILE:
+                raise StorageError(f"cannot read “{printable(file.full)}”: it is no regular file")
             _take(session, file, reads)
             file.limit(file.have)
         except (ConnectionLost, TimedOut):
