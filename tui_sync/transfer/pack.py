@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from tui_sync import names
@@ -237,15 +237,13 @@ class Packer:
     def _publish(self, files: Sequence[_File]) -> None:
         files = self._within([file for file in files if file.staged is not None])
         published = self._writer.publish_many([file.parcel for file in files])
+        features = self._target.features
         for file, entry in zip(files, published, strict=True):
             assert file.staged is not None
-            copied = Copied(
-                file.staged,
-                len(file.parcel.data),
-                verify.with_storage(file.reached, self._target.features),
-            )
+            known = entry if isinstance(entry, Entry) else file.staged
+            copied = Copied(known, len(file.parcel.data), verify.with_storage(file.reached, features))
             if isinstance(entry, Entry):
-                file.result = replace(copied, entry=entry)
+                file.result = copied
             elif isinstance(entry, ConnectionLost | TimedOut | PermissionDenied):
                 # Denied may be no more than the look at what has been published.
                 file.result = Earlier(unanswered=copied)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from tui_sync.connectors.base import Reader
 from tui_sync.errors import Drifted, NotFound, Vanished
 from tui_sync.model import Entry, Kind
-from tui_sync.names import ancestors, printable
+from tui_sync.names import ancestors, parent, printable
 
 _FRESH_S = 2.0
 _MOST_KEPT = 20_000
@@ -34,11 +34,14 @@ class Parents:
         for problem in self.look([path]).values():
             raise problem
 
-    def look(self, paths: Iterable[str]) -> dict[str, Drifted]:
+    def look(self, paths: Sequence[str]) -> dict[str, Drifted]:
         """Which of the paths have a folder above that is none any more, and what is wrong."""
         if not self._needed:
             return {}
-        above = {path: [folder for folder in ancestors(path) if folder] for path in paths}
+        above = {
+            folder: [one for one in (folder, *ancestors(folder)) if one]
+            for folder in {parent(path) for path in paths}
+        }
         now = time.monotonic()
         with self._lock:
             if len(self._seen) > _MOST_KEPT:
@@ -63,8 +66,9 @@ class Parents:
             elif isinstance(found, NotFound):
                 wrong[folder] = Vanished(f"the folder “{printable(folder)}” is gone from the target")
             # Whatever else is wrong with a folder, the action itself will meet it.
-        return {
-            path: next(wrong[folder] for folder in reversed(folders) if folder in wrong)
-            for path, folders in above.items()
-            if any(folder in wrong for folder in folders)
+        first_wrong = {
+            folder: next((wrong[one] for one in reversed(folders) if one in wrong), None)
+            for folder, folders in above.items()
         }
+        found_wrong = ((path, first_wrong[parent(path)]) for path in paths)
+        return {path: problem for path, problem in found_wrong if problem is not None}
