@@ -34,7 +34,7 @@ from tui_sync.errors import ConnectionLost, StorageError, TimedOut
 # Beside those of SFTP: OpenSSH grants ten in all.
 _CHANNELS = 2
 _FILES = 512
-# A shell reads a line byte by byte, and what it hands to a program has limits.
+# What a shell hands to a program has limits.
 _LINE = 64 << 10
 _LARGE = 1 << 20
 # What hashes quickest is what takes longest to start.
@@ -57,7 +57,8 @@ _SEEN = re.compile(rb"(\d{1,20}) (-?\d{1,20}) ([0-9a-fA-F]{1,8})")
 _DIGEST = re.compile(rb"\\?([0-9a-f]{64})(?: .*)?", re.DOTALL)
 
 # Stands between single quotes for a login shell that may be any, so it has no such quote, no exclamation mark
-# and no two backslashes. What starts quickly comes first; large files are for what hashes quickest.
+# and no two backslashes. What starts quickly comes first; large files are for what hashes quickest. A shell
+# reads a line byte by byte, head does not; it may read on, as nothing follows a request before its answer.
 _SCRIPT = r"""exec 2>/dev/null; set -f; LC_ALL=C; export LC_ALL;
 h() { case $(printf abc | $1) in ba7816bf8f01cfea*) ;; *) return 1;; esac; };
 s=; o="openssl dgst -sha256 -r"; for t in sha256sum "shasum -a 256" "sha256 -r" "$o"; do
@@ -67,10 +68,11 @@ if stat -c %s /; then a=-c; f="%s %Y %f"; else a=-f; f="%z %m %Xp"; fi >/dev/nul
 printf / | xargs -0 stat $a "$f" >/dev/null || exit;
 e=ready; case $(uname -sr) in "Linux 5."[89].*|"Linux 5.1"[0-9]*|"Linux "[6-9].*|"Linux "[1-9][0-9].*)
 case $(sync --help) in *--file-system*) e=flushes;; esac;; esac; echo; echo NONCE $e;
-n() { printf "$p%b\000" $r; }; d() { for y in $(n | xargs -0 stat -f -c %T); do case $y in
-ext2/ext3|xfs|btrfs|f2fs|zfs|overlayfs|tmpfs) ;; *) return 1;; esac; done; n | xargs -0 sync -f; };
-while read -r w p r; do case $w in s) t=$s;; *) t=$l;; esac; n | xargs -0 stat $a "$f"; echo NONCE $?;
-case $w in f) d;; *) n | xargs -0 $t;; esac; echo NONCE $?; done""".replace("\n", " ")
+n() { printf "$p%b\000" "$@"; }; d() { for y in $(n "$@" | xargs -0 stat -f -c %T); do case $y in
+ext2/ext3|xfs|btrfs|f2fs|zfs|overlayfs|tmpfs) ;; *) return 1;; esac; done; n "$@" | xargs -0 sync -f; };
+while q=$(head -n 1) && test -n "$q"; do set -- $q; w=$1; p=$2; shift 2; case $w in s) t=$s;; *) t=$l;; esac;
+n "$@" | xargs -0 stat $a "$f"; echo NONCE $?; case $w in f) d "$@";; *) n "$@" | xargs -0 $t;; esac;
+echo NONCE $?; done""".replace("\n", " ")
 
 
 class Hashed(NamedTuple):
