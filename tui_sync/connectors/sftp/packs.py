@@ -7,6 +7,7 @@ opened, content goes into a new file that nobody else may read, and is durable b
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -34,8 +35,9 @@ from tui_sync.names import parent, printable
 
 # For fewer files a whole file system is too much to flush.
 _TOGETHER = 16
-# Handles open at a time, for one call.
+# Open at a time, of a server that does not tell how many it has.
 _HANDLES = 64
+_MOST_HANDLES = 256
 _NEW = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.EXCLUSIVE
 
 T = TypeVar("T")
@@ -54,7 +56,7 @@ def fetch_many(remote: Remote, paths: Sequence[str], most: Sequence[int]) -> lis
         # Looked at before they are opened: a server would wait on a FIFO, and follow a symlink.
         for file, found in zip(files, _look_at(remote, session, paths), strict=True):
             file.found(found)
-        for wave in _waves(session, [file for file in files if file.error is None]):
+        for wave in _waves(remote, session, [file for file in files if file.error is None]):
             _fetch_wave(remote, session, wave)
         read = [file for file in files if file.error is None]
         after = _look_at(remote, session, [file.path for file in read])
@@ -168,27 +170,10 @@ def stage_many(remote: Remote, parcels: Sequence[Parcel]) -> list[Entry | Storag
         for file in files:
             if file.parcel.temporary == file.parcel.path:
                 file.error = StorageError(f"“{printable(file.full)}” needs a temporary name")
-        durable = session.offers(wire.FSYNC)
         try:
-            for wave in _waves(session, [file for file in files if file.error is None]):
-                # Asked each time: it may have been found out meanwhile.
-                together = durable and len(files) >= _TOGETHER and remote.shell.can_flush()
-                for file in wave:
-                    file.synced = durable and not (together and file.readable)
-                _write(remote, session, wave)
-            later = [file for file in files if file.entry is not None and durable and not file.synced]
-            if not _flush(remote, later):
-                # Which of them the disk has lost is told to nobody a second time: they are written anew.
-                for file in later:
-                    file.entry, file.synced = None, True
-                for wave in _waves(session, later):
-                    removed = session.send_many(
-                        [Asked(wire.Remove(one.full), "remove", one.full) for one in wave]
-                    )
-                    for reply in removed:
-                        # What is still there is in the way of the new one, and removed then.
-                        reply.wait()
-                    _write(remote, session, wave)
+            for wave in _waves(remote, session, [file for file in files if file.error is None]):
+                _create(remote, session, wave)
+                _fill(remote, session, [file for file in wave if file.handle is not None])
         finally:
             _tidy(session, [file for file in files if file.entry is None])
         return [file.entry or file.failure for file in files]
@@ -196,15 +181,15 @@ def stage_many(remote: Remote, parcels: Sequence[Parcel]) -> list[Entry | Storag
 
 @dataclass(slots=True)
 class _Stage:
-    """One file on its way; ``error`` ends it. ``made``: there is something to remove; ``synced``: it is made
-    durable while it is open."""
+    """One file on its way; ``error`` ends it. ``made``: there is something to remove; ``looked`` is the entry
+    before it is durable, ``entry`` afterwards."""
 
     parcel: Parcel
     full: str
     error: StorageError | None = None
     handle: bytes | None = None
     made: bool = False
-    synced: bool = False
+    looked: Entry | None = None
     entry: Entry | None = None
 
     @property
@@ -215,18 +200,8 @@ class _Stage:
         )
 
     @property
-    def readable(self) -> bool:
-        """Whether it can be opened again once it has its mode."""
-        return bool((self.wanted.permissions or 0) & 0o400)
-
-    @property
     def failure(self) -> StorageError:
         return self.error or StorageError(f"“{printable(self.full)}” was not written")
-
-
-def _write(remote: Remote, session: SftpSession, files: Sequence[_Stage]) -> None:
-    _create(remote, session, files)
-    _fill(remote, session, [file for file in files if file.handle is not None])
 
 
 def _create(remote: Remote, session: SftpSession, files: Sequence[_Stage]) -> None:
@@ -262,53 +237,83 @@ def _open_new(session: SftpSession, files: Sequence[_Stage]) -> None:
         file.made |= file.handle is not None
 
 
-def _flush(remote: Remote, files: Sequence[_Stage]) -> bool:
-    """Make durable what was closed without that, all together; false where that may not have come about."""
-    one_of = {parent(file.full): file.entry for file in files if file.entry is not None}
-    return not one_of or remote.flush(list(one_of.values()))
-
-
 def _fill(remote: Remote, session: SftpSession, files: Sequence[_Stage]) -> None:
     """All that is left to do, in one round trip: the draft has requests on one file answered as if sent one
-    by one (section 6)."""
+    by one (section 6). Of many files in two: each is made durable by its own handle, which alone is told of
+    what the disk lost of it, and quickly so once the whole file system was flushed."""
+    durable = session.offers(wire.FSYNC)
+    # Asked each time: it may have been found out meanwhile.
+    if durable and len(files) >= _TOGETHER and remote.shell.can_flush():
+        replies = session.send_many([asked for file in files for asked in _content(session, file)])
+        for file in files:
+            _filled(remote, session, file, replies)
+        one_of = {parent(file.full): file.looked for file in files if file.looked is not None}
+        remote.flush(list(one_of.values()))
+        replies = session.send_many([asked for file in files for asked in _end(file, durable=durable)])
+        for file in files:
+            _ended(remote, session, file, replies, durable=durable)
+        return
     requests: list[Asked] = []
-    counts = []
     for file in files:
-        assert file.handle is not None
-        view = memoryview(file.parcel.data)
-        first = len(requests)
-        for start, length in _blocks(len(view), session.write_size):
-            part = view[start : start + length]
-            requests.append(Asked(wire.Write(file.handle, start, part), "write", file.full))
-        counts.append(len(requests) - first)
-        if file.synced:
-            requests.append(Asked(wire.fsync(file.handle), "make durable", file.full, FSYNC_S))
-        requests += [
-            Asked(wire.FsetStat(file.handle, file.wanted), "set the attributes of", file.full),
-            Asked(wire.Fstat(file.handle), "look at", file.full),
-            Asked(wire.Close(file.handle), "close", file.full),
-        ]
-        file.handle = None
+        requests += _content(session, file)
+        requests += _end(file, durable=durable)
     replies = session.send_many(requests)
-    for file, count in zip(files, counts, strict=True):
-        writes = [replies.popleft() for _ in range(count)]
-        synced = replies.popleft() if file.synced else None
-        was_set, looked, closed = (replies.popleft() for _ in range(3))
-        try:
-            for reply in writes:
-                reply.ok()
-            if synced is not None:
-                # Offered, but perhaps not for this file system.
-                with contextlib.suppress(NotSupported):
-                    synced.ok()
-            attributes = looked.attributes()
-            closed.ok()
-            entry = remote.entry(file.parcel.temporary, attributes)
-            file.entry = entry if _succeeded(was_set) else _set_one_by_one(remote, session, file)
-        except (ConnectionLost, TimedOut):
-            raise
-        except StorageError as error:
-            file.error = cause_of(remote, session, file.parcel.temporary, error)
+    for file in files:
+        _filled(remote, session, file, replies)
+        _ended(remote, session, file, replies, durable=durable)
+
+
+def _content(session: SftpSession, file: _Stage) -> Iterator[Asked]:
+    assert file.handle is not None
+    view = memoryview(file.parcel.data)
+    for start, length in _blocks(len(view), session.write_size):
+        part = view[start : start + length]
+        yield Asked(wire.Write(file.handle, start, part), "write", file.full)
+    yield Asked(wire.FsetStat(file.handle, file.wanted), "set the attributes of", file.full)
+    yield Asked(wire.Fstat(file.handle), "look at", file.full)
+
+
+def _end(file: _Stage, *, durable: bool) -> Iterator[Asked]:
+    handle, file.handle = file.handle, None
+    assert handle is not None
+    if durable:
+        yield Asked(wire.fsync(handle), "make durable", file.full, FSYNC_S)
+    yield Asked(wire.Close(handle), "close", file.full)
+
+
+def _filled(remote: Remote, session: SftpSession, file: _Stage, replies: deque[Reply]) -> None:
+    """Take what ``_content`` was answered."""
+    writes = [replies.popleft() for _ in _blocks(len(file.parcel.data), session.write_size)]
+    was_set, looked = replies.popleft(), replies.popleft()
+    try:
+        for reply in writes:
+            reply.ok()
+        entry = remote.entry(file.parcel.temporary, looked.attributes())
+        file.looked = entry if _succeeded(was_set) else _set_one_by_one(remote, session, file)
+    except (ConnectionLost, TimedOut):
+        raise
+    except StorageError as error:
+        file.error = cause_of(remote, session, file.parcel.temporary, error)
+
+
+def _ended(
+    remote: Remote, session: SftpSession, file: _Stage, replies: deque[Reply], *, durable: bool
+) -> None:
+    """Take what ``_end`` was answered."""
+    synced = replies.popleft() if durable else None
+    closed = replies.popleft()
+    try:
+        if synced is not None:
+            # Offered, but perhaps not for this file system.
+            with contextlib.suppress(NotSupported):
+                synced.ok()
+        closed.ok()
+    except (ConnectionLost, TimedOut):
+        raise
+    except StorageError as error:
+        file.error = file.error or cause_of(remote, session, file.parcel.temporary, error)
+    if file.error is None:
+        file.entry = file.looked
 
 
 def _set_one_by_one(remote: Remote, session: SftpSession, file: _Stage) -> Entry:
@@ -429,12 +434,14 @@ def _look_at(remote: Remote, session: SftpSession, paths: Sequence[str]) -> list
     return entries
 
 
-def _waves(session: SftpSession, files: Sequence[T]) -> Iterator[Sequence[T]]:
-    """So many files as may be open at a time, should others have as many."""
-    offered = session.limits.handles // 16 if session.limits.handles else _HANDLES
-    size = max(1, min(_HANDLES, offered))
-    for first in range(0, len(files), size):
+def _waves(remote: Remote, session: SftpSession, files: Sequence[T]) -> Iterator[Sequence[T]]:
+    """So many files as may be open at a time, should others who share the session have as many."""
+    offered = session.limits.handles // 4 if session.limits.handles else _HANDLES
+    first = 0
+    while first < len(files):
+        size = max(1, min(_MOST_HANDLES, offered // max(1, remote.pool.users(session))))
         yield files[first : first + size]
+        first += size
 
 
 def _blocks(size: int, limit: int) -> list[tuple[int, int]]:

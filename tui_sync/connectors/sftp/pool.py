@@ -149,6 +149,11 @@ class SessionPool:
         with self._lock:
             return min((session.rtt_s for session in self._users), default=0.0)
 
+    def users(self, session: SftpSession) -> int:
+        """How many users a session has."""
+        with self._lock:
+            return self._users.get(session, 0)
+
     @property
     def leases(self) -> int:
         """How many users there are, all sessions together."""

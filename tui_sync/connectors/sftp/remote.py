@@ -119,9 +119,9 @@ class Remote:
         of_path = dict(zip((entry.path for entry in known), found, strict=True))
         return [of_path.get(entry.path) for entry in entries]
 
-    def flush(self, entries: Sequence[Entry]) -> bool:
+    def flush(self, entries: Sequence[Entry]) -> None:
         """See ``Shell.flush``."""
-        return self.shell.flush([self._hashed(entry) for entry in entries])
+        self.shell.flush([self._hashed(entry) for entry in entries])
 
     def _hashed(self, entry: Entry) -> Hashed:
         return Hashed(self.full(entry.path), entry.size, (entry.mtime_ns or 0) // SECOND_NS)

@@ -1,5 +1,5 @@
-"""What a shell on the server does for many files at once, where a login has one: digests, and durability. A
-bonus, silently done without.
+"""What a shell on the server does for many files at once, where a login has one: hashing, flushing. A bonus,
+silently done without.
 
 One channel runs one small POSIX sh script that takes many files per request: ten thousand files do not start
 ten thousand sessions. A request is a line of words: ``s`` or ``l`` to hash small files or large ones, ``f``
@@ -11,9 +11,8 @@ channel's nonce and an exit status, what the program prints, such as digests, an
 A shell's paths need not be those of SFTP, which may live in a root of its own. An answer counts only where
 the shell sees a regular file of the same size and time under that path.
 
-Only a ``sync`` that has the option for it flushes, and on a Linux where syncfs(2) tells of what could not be
-written, from 5.8 on: elsewhere it need not even wait for the disk. Only file systems that are known to do it:
-one that is a program (FUSE) never hears of it.
+Only a ``sync`` that has the option for it flushes. What comes of it is not relied on: syncfs(2) tells of a
+disk's error once, to whoever asks first, and on overlayfs not at all.
 """
 
 from __future__ import annotations
@@ -65,14 +64,12 @@ s=; o="openssl dgst -sha256 -r"; for t in sha256sum "shasum -a 256" "sha256 -r" 
 if h "$t"; then s=$t; break; fi; done; test -n "$s" || exit;
 if h "$o"; then l=$o; else l=$s; fi;
 if stat -c %s /; then a=-c; f="%s %Y %f"; else a=-f; f="%z %m %Xp"; fi >/dev/null;
-printf / | xargs -0 stat $a "$f" >/dev/null || exit;
-e=ready; case $(uname -sr) in "Linux 5."[89].*|"Linux 5.1"[0-9]*|"Linux "[6-9].*|"Linux "[1-9][0-9].*)
-case $(sync --help) in *--file-system*) e=flushes;; esac;; esac; echo; echo NONCE $e;
-n() { printf "$p%b\000" "$@"; }; d() { for y in $(n "$@" | xargs -0 stat -f -c %T); do case $y in
-ext2/ext3|xfs|btrfs|f2fs|zfs|overlayfs|tmpfs) ;; *) return 1;; esac; done; n "$@" | xargs -0 sync -f; };
-while q=$(head -n 1) && test -n "$q"; do set -- $q; w=$1; p=$2; shift 2; case $w in s) t=$s;; *) t=$l;; esac;
-n "$@" | xargs -0 stat $a "$f"; echo NONCE $?; case $w in f) d "$@";; *) n "$@" | xargs -0 $t;; esac;
-echo NONCE $?; done""".replace("\n", " ")
+printf / | xargs -0 stat $a "$f" >/dev/null && printf / | head -n 1 >/dev/null || exit;
+e=ready; if test $(uname) = Linux; then case $(sync --help) in *--file-system*) e=flushes;; esac; fi;
+echo; echo NONCE $e; n() { printf "$p%b\000" "$@"; };
+while q=$(head -n 1) && test -n "$q"; do set -- $q; w=$1; p=$2; shift 2;
+case $w in s) t=$s;; l) t=$l;; *) t="sync -f";; esac;
+n "$@" | xargs -0 stat $a "$f"; echo NONCE $?; n "$@" | xargs -0 $t; echo NONCE $?; done""".replace("\n", " ")
 
 
 class Hashed(NamedTuple):
@@ -132,9 +129,9 @@ class Shell:
             threading.Thread(target=self.works, name="tui-sync-shell", daemon=True).start()
         return self._flushes and self._failures < _FAILURES
 
-    def flush(self, files: Sequence[Hashed]) -> bool:
-        """Make durable all that was written to the file systems of these files, in one go. False where it may
-        not have come about. Raises nothing.
+    def flush(self, files: Sequence[Hashed]) -> None:
+        """Have the file systems of these files write down what they hold. Whether it came about is not told:
+        what makes a file durable for sure is its own fsync, which is quick afterwards. Raises nothing.
 
         Those who come while one is under way share the next (group commit): each on its own would have the
         server write what the others are still at.
@@ -142,39 +139,30 @@ class Shell:
         mine = _Wish(files)
         with self._waiting:
             self._wishes.append(mine)
-            self._waiting.wait_for(lambda: mine.done is not None or not self._flushing)
-            if mine.done is not None:
-                return mine.done
-            if not self._flushes:
-                # A disk's error is told once, and was told to the one before: the next would hear of none.
-                self._wishes.remove(mine)
-                return False
+            self._waiting.wait_for(lambda: mine.granted or not self._flushing)
+            if mine.granted:
+                return
             wishes, self._wishes = self._wishes, []
             self._flushing = True
-        done = False
         try:
-            done = self._flush([file for wish in wishes for file in wish.files], _QUICK_FLUSH_S * len(wishes))
+            if self._flushes:
+                self._flush([file for wish in wishes for file in wish.files], _QUICK_FLUSH_S * len(wishes))
         finally:
             with self._waiting:
                 for wish in wishes:
-                    wish.done = done
+                    wish.granted = True
                 self._flushing = False
                 self._waiting.notify_all()
-        return done
 
-    def _flush(self, files: Sequence[Hashed], quick: float) -> bool:
+    def _flush(self, files: Sequence[Hashed], quick: float) -> None:
         done, took = False, 0.0
-        try:
-            with self._script(flushing=True) as script:
-                began = time.monotonic()
-                done = all(script.flush(several) for several in _together(files))
-                took = time.monotonic() - began
-        except StorageError:
-            done = False
+        with contextlib.suppress(StorageError), self._script(flushing=True) as script:
+            began = time.monotonic()
+            done = all(script.flush(several) for several in _together(files))
+            took = time.monotonic() - began
         # A server that writes a lot for others takes its time with all of it: better file by file then.
         if not done or took > quick:
             self._flushes = False
-        return done
 
     def close(self) -> None:
         """End what is idle; what is under way ends with its login. Never raises."""
@@ -222,10 +210,10 @@ class Shell:
 
 @dataclass(slots=True)
 class _Wish:
-    """What one caller wants flushed; ``done`` once it is known whether it was."""
+    """What one caller wants flushed; ``granted`` once it has been tried."""
 
     files: Sequence[Hashed]
-    done: bool | None = None
+    granted: bool = False
 
 
 class _Script:
