@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -11,22 +12,28 @@ from typing import BinaryIO
 
 from tui_sync.names import OURS
 
+_PRIVATE = 0o600
+
 
 @contextlib.contextmanager
-def written_whole(path: Path, *, mode: int = 0o600, replace: bool = True) -> Iterator[BinaryIO]:
-    """A new file to write to, which appears under ``path`` in one step, durable, when the block ends, and not
-    at all where the block raises.
+def written_whole(path: Path, *, mode: int = _PRIVATE, replace: bool = True) -> Iterator[BinaryIO]:
+    """A new file to write to, which appears under ``path`` in one step when the block ends, its content on the
+    disk by then, and not at all where the block raises.
 
     It is made in the same folder, under a name that no sync takes for a person's file. Without ``replace``
     raises FileExistsError where the name is taken, else OSError for whatever the system refuses.
     """
-    staged = path.with_name(f"{OURS}-{secrets.token_hex(8)}.part")
-    handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    staged = path.parent / f"{OURS}-{secrets.token_hex(8)}.part"
+    handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE)
     try:
         with open(handle, "wb") as file:
             yield file
             file.flush()
-            os.fchmod(file.fileno(), mode)
+            if mode != _PRIVATE:
+                # Not every file system has modes.
+                os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         if replace:
             staged.replace(path)

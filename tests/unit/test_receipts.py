@@ -131,8 +131,9 @@ def test_asking_to_undo_a_pair_that_never_ran_makes_no_ledger(pair: tuple[Path, 
     assert pair_ledgers() == []
 
 
-def test_a_folder_as_metrics_file_is_refused_before_anything_is_done(
-    pair: tuple[Path, Path], tmp_path: Path
+@pytest.mark.parametrize("name", ["", "x" * 300])
+def test_what_cannot_be_a_metrics_file_is_refused_before_anything_is_done(
+    pair: tuple[Path, Path], tmp_path: Path, name: str
 ) -> None:
-    assert sync(pair, "--metrics-file", str(tmp_path)) == 2
+    assert sync(pair, "--metrics-file", str(tmp_path / name)) == 2
     assert not pair[1].exists()

@@ -53,3 +53,22 @@ def test_a_name_that_is_taken_is_left_alone(tmp_path: Path) -> None:
 def test_where_nothing_can_be_made_the_system_says_why(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), written_whole(tmp_path / "missing" / "file"):
         pytest.fail("there is nothing to write to")
+
+
+@pytest.mark.parametrize("name", [".", "/", "", "sub"])
+def test_a_folder_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    with pytest.raises(IsADirectoryError), written_whole(Path(name)):
+        pytest.fail("there is nothing to write to")
+    assert os.listdir(tmp_path) == ["sub"]
+
+
+def test_a_file_system_without_modes_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    with written_whole(tmp_path / "file") as out:
+        out.write(b"content")
+    assert (tmp_path / "file").read_bytes() == b"content"

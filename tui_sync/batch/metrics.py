@@ -49,7 +49,10 @@ class Metrics:
     def __enter__(self) -> Self:
         if self._file is None:
             return self
-        problem = "it is a folder" if self._file.is_dir() else ""
+        try:
+            problem = "it is a folder" if self._file.is_dir() else ""
+        except OSError as error:
+            problem = error.strerror or "it cannot be looked at"
         if not os.access(self._file.absolute().parent, os.W_OK):
             problem = "its folder is missing or closed"
         if problem:
