@@ -17,8 +17,8 @@ _PRIVATE = 0o600
 
 @contextlib.contextmanager
 def written_whole(path: Path, *, mode: int = _PRIVATE, replace: bool = True) -> Iterator[BinaryIO]:
-    """A new file to write to, which appears under ``path`` in one step when the block ends, its content on the
-    disk by then, and not at all where the block raises.
+    """A new file to write to, which appears under ``path`` in one step when the block ends, its content on
+    the disk by then, and not at all where the block raises.
 
     It is made in the same folder, under a name that no sync takes for a person's file. Without ``replace``
     raises FileExistsError where the name is taken, else OSError for whatever the system refuses.

@@ -29,5 +29,5 @@ class Gate:
     def wait(self, cancel: CancelToken) -> None:
         """Return once the gate is open. Raises Cancelled as soon as the token is set."""
         cancel.check()
-        while not self._open.wait(_SLICE_S):
+        while not (self._open.is_set() or self._open.wait(_SLICE_S)):
             cancel.check()

@@ -70,9 +70,14 @@ class SftpDownload:
         asked: deque[tuple[int, int, Lane, Reply]] = deque()
         under_way, at = 0, start
         size = lanes.best().session.read_size
+        low = come = 0
+        newest: Reply | None = None
         while True:
-            together = max(1, min(_TOGETHER, window.size // (2 * size)))
-            if not asked or under_way + together * size <= window.size:
+            if not asked or under_way <= low:
+                if newest is not None:
+                    window.acknowledged(come, newest)
+                    come, newest = 0, None
+                low = window.size - size * max(1, min(_TOGETHER, window.size // (2 * size)))
                 ahead: list[tuple[int, int, Lane]] = []
                 while end is None or at < end:
                     if (asked or ahead) and (at >= known or under_way + size > window.size):
@@ -90,7 +95,7 @@ class SftpDownload:
             data = reply.data()
             if not data:
                 return
-            window.acknowledged(reply)
+            come, newest = come + length, reply
             under_way -= length
             lane.under_way -= length
             if len(data) < length:

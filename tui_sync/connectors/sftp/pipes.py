@@ -20,6 +20,8 @@ _PIPE_SIZE = 4 << 20
 _LARGEST_READ = 64 << 10
 # What is read beyond a packet is copied once more.
 _SLACK = 16 << 10
+# Packets of that many last reads are kept to be read into again.
+_KEPT = 4
 # POSIX promises that many buffers for one call.
 _BUFFERS = 16
 
@@ -61,43 +63,37 @@ class PipeChannel:
     def send(self, buffers: Sequence[Buffer], timeout: float) -> None:
         if len(buffers) > _BUFFERS:
             buffers = [b"".join(buffers)]
-        views = deque(memoryview(buffer) for buffer in buffers if len(buffer))
         with self._send_lock:
-            while views:
-                self._check()
-                try:
-                    sent = os.writev(self._writing, views)
-                except BlockingIOError:
-                    self._wait_to_write(timeout)
-                    continue
-                except OSError:
-                    raise self._reason() from None
-                while sent:
-                    if sent < len(views[0]):
-                        views[0] = views[0][sent:]
-                        break
+            sent = self._write(buffers)
+            if sent == sum(map(len, buffers)):
+                return
+            views = deque(memoryview(buffer) for buffer in buffers if len(buffer))
+            while True:
+                while views and sent >= len(views[0]):
                     sent -= len(views.popleft())
+                if not views:
+                    return
+                views[0] = views[0][sent:]
+                self._wait_to_write(timeout)
+                sent = self._write(views)
 
     def receive(self, limit: int, timeout: float) -> Buffer:
-        deadline = time.monotonic() + timeout
+        deadline = 0.0
         with self._receive_lock:
             while True:
-                if self._backlog:
-                    data = self._backlog.popleft()
-                    if len(data) > limit:
-                        self._backlog.appendleft(data[limit:])
-                        data = data[:limit]
-                    return data
                 self._check()
-                if self._at_end:
+                if self._at_end and not self._backlog:
                     raise self._reason()
-                found = self._read()
-                if found is not None:
+                found = self._backlog.popleft() if self._backlog else self._read()
+                if found:
+                    if len(found) > limit:
+                        self._backlog.appendleft(found[limit:])
+                        found = found[:limit]
+                    return found
+                if found is not None or not deadline:
                     # Part of a packet is a sign of life: on a slow line a whole one takes longer.
                     deadline = time.monotonic() + timeout
-                if found:
-                    self._backlog.append(found)
-                elif (
+                if (
                     found is None
                     and not self._at_end
                     and not self._poll({self._reading: select.POLLIN}, deadline - time.monotonic())
@@ -135,6 +131,16 @@ class PipeChannel:
             self._at_end = self._packets is None and not data
         self._received = self._received or not self._at_end
         return None if self._at_end else data
+
+    def _write(self, buffers: Sequence[Buffer]) -> int:
+        """How much of them is taken at once."""
+        self._check()
+        try:
+            return os.writev(self._writing, buffers)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            raise self._reason() from None
 
     def _wait_to_write(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
@@ -178,6 +184,7 @@ class Packets:
         self._held = 0
         self._packet: bytearray | None = None
         self._filled = 0
+        self._buffers: deque[bytearray] = deque(maxlen=_KEPT)
 
     def read(self) -> Buffer:
         """The packets that one read completes, with their lengths; what cannot be one is let through.
@@ -192,9 +199,27 @@ class Packets:
         if count < missing:
             self._filled += count
             return b""
-        whole, self._packet = self._packet, None
+        # As long as there is a view of it nothing else is read into it.
+        whole, self._packet = memoryview(self._packet), None
         after = self._cut(count - missing)
-        return whole + after if after else whole
+        return b"".join((whole, after)) if after else whole
+
+    def _buffer(self, size: int) -> bytearray:
+        """The one that has been in use for longest, where nobody has a view of it any more, else a new one:
+        memory that was just used is quicker than fresh one, which has to be cleared."""
+        if self._buffers and len(self._buffers[0]) == size:
+            oldest = self._buffers[0]
+            try:
+                # Refused while there is a view of it.
+                oldest.append(oldest.pop())
+            except BufferError:
+                pass
+            else:
+                self._buffers.rotate(-1)
+                return oldest
+        new = bytearray(size)
+        self._buffers.append(new)
+        return new
 
     def _readv(self, buffers: list[memoryview]) -> int:
         count = os.readv(self._descriptor, buffers)
@@ -210,7 +235,7 @@ class Packets:
             if length > MAX_PACKET:
                 at = end
             elif at + 4 + length > end:
-                self._packet = bytearray(4 + length)
+                self._packet = self._buffer(4 + length)
                 self._filled = end - at
                 self._packet[: self._filled] = self._slack[at:end]
                 self._held = 0

@@ -92,6 +92,12 @@ class Reply:
     def done(self) -> bool:
         return self.response is not None
 
+    def condition(self, lock: threading.Lock) -> threading.Condition:
+        """Notified when the response has come; who waits for it holds ``lock``."""
+        if self.waiter is None:
+            self.waiter = threading.Condition(lock)
+        return self.waiter
+
     def wait(self) -> wire.Response:
         """The response, whatever it is. Raises ConnectionLost or TimedOut where none will come."""
         if self.response is None:
@@ -101,7 +107,7 @@ class Reply:
 
     def ok(self) -> None:
         """Wait for success; raise what else the server says."""
-        response = self.wait()
+        response = self.response or self.wait()
         if not isinstance(response, wire.Status):
             raise self._unexpected(response)
         if response.code != StatusCode.OK:
@@ -124,9 +130,13 @@ class Reply:
 
     def data(self) -> memoryview:
         """Empty at the end of a file."""
-        if self._at_end():
+        response = self.response or self.wait()
+        if type(response) is wire.Data:
+            data = memoryview(response.data)
+        elif self._at_end():
             return memoryview(b"")
-        data = memoryview(self._expect(wire.Data).data)
+        else:
+            data = memoryview(self._expect(wire.Data).data)
         if not data:
             raise wire.broken("a read was answered with no data and no end of file")
         if len(data) > self.weight:
@@ -216,7 +226,8 @@ class SftpSession:
         reply = Reply(self, weight, doing, path, deadline)
         with self._send_lock:
             with self._lock:
-                self._check()
+                if self._failure is not None:
+                    self._check()
                 number = self._next_number()
                 packets = wire.encode(number, request)
                 self._pending[number] = reply
@@ -281,14 +292,8 @@ class SftpSession:
 
     def wait(self, reply: Reply) -> None:
         """Return when ``reply`` has its response."""
-
-        def waiter() -> threading.Condition:
-            if reply.waiter is None:
-                reply.waiter = threading.Condition(self._lock)
-            return reply.waiter
-
         with self._lock:
-            self._wait_until(lambda: reply.response is not None, waiter)
+            self._wait_until(lambda: reply.response is not None, reply.condition)
 
     def close(self) -> None:
         """End the session; whoever waits raises ConnectionLost. Never raises."""
@@ -331,26 +336,29 @@ class SftpSession:
                 self._room.append(waiter)
                 try:
                     self._wait_until(
-                        lambda: not self._weight or self._weight + weight <= self._in_flight, lambda: waiter
+                        lambda: not self._weight or self._weight + weight <= self._in_flight, lambda _: waiter
                     )
                 finally:
                     self._room.remove(waiter)
             self._check()
             self._weight += weight
-            self._offer_room()
+            if self._room:
+                self._offer_room()
 
     def _offer_room(self) -> None:
-        if self._room and self._weight < self._in_flight:
+        if self._weight < self._in_flight:
             self._room[0].notify()
 
-    def _wait_until(self, done: Callable[[], bool], waiter: Callable[[], threading.Condition]) -> None:
+    def _wait_until(
+        self, done: Callable[[], bool], waiter: Callable[[threading.Lock], threading.Condition]
+    ) -> None:
         """Lead or follow until ``done``. Called, and returns, with the lock held. Only who follows needs
         ``waiter``, through which it is told."""
         try:
             while not done():
                 self._check()
                 if self._leading:
-                    self._follow(waiter())
+                    self._follow(waiter(self._lock))
                 else:
                     self._lead()
         finally:
@@ -400,7 +408,8 @@ class SftpSession:
         reply.response = response
         if reply.weight:
             self._weight -= reply.weight
-            self._offer_room()
+            if self._room:
+                self._offer_room()
         if reply.waiter is not None:
             reply.waiter.notify()
 

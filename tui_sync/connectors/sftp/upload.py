@@ -140,14 +140,17 @@ class SftpUpload:
     def write(self, offset: int, data: Buffer) -> None:
         view = memoryview(data).cast("B")
         limit = self._session.write_size
+        if 0 < len(view) <= limit:
+            self._write(offset, view)
+            return
         for start in range(0, len(view), limit):
             self._write(offset + start, view[start : start + limit])
 
     def finish(self) -> Entry:
         with self._lock:
-            while self._acks:
-                self._acknowledge(*self._acks.popleft())
-            self._raise_failure()
+            self._acknowledge_all()
+            if self._failure is not None:
+                raise self._failure
             self._close_lanes()
         handle = self._opened()
         session, full, wanted = self._session, self._full, self._wanted
@@ -190,8 +193,7 @@ class SftpUpload:
             if self._session.alive and self._handle is not None:
                 with self._lock:
                     # The line may be well, and only the source's be lost: then this is worth the wait.
-                    while self._acks:
-                        self._acknowledge(*self._acks.popleft())
+                    self._acknowledge_all()
                 self._session.send(wire.Close(self._handle), "close", self._full)
         self._handle = None
         self._acks.clear()
@@ -251,11 +253,11 @@ class SftpUpload:
 
     def _write(self, offset: int, data: memoryview) -> None:
         with self._lock:
-            self._raise_failure()
-            while self._acks and (self._acks[0][2].done or self._under_way + len(data) > self._window.size):
-                self._acknowledge(*self._acks.popleft())
-            self._raise_failure()
-            lane = self._open_lanes().best()
+            if self._under_way + len(data) > self._window.size:
+                self._make_room(len(data))
+            if self._failure is not None:
+                raise self._failure
+            lane = (self._lanes or self._open_lanes()).best()
             request = wire.Write(lane.handle, offset, data)
             self._acks.append((offset, lane, lane.session.send(request, "write", self._full)))
             lane.under_way += len(data)
@@ -277,23 +279,36 @@ class SftpUpload:
             if wait:
                 reply.ok()
 
-    def _acknowledge(self, offset: int, lane: Lane, reply: Reply) -> None:
-        self._under_way -= reply.weight
-        lane.under_way -= reply.weight
+    def _make_room(self, wanted: int) -> None:
+        """Take answers until a good part of the window is free: several are taken as quickly as one."""
+        size = self._window.size
+        most = max(0, min(size - wanted, size * 3 // 4))
+        answered, last = 0, None
+        while self._acks and (self._under_way > most or self._acks[0][2].done):
+            if weight := self._acknowledge(*(ack := self._acks.popleft())):
+                answered, last = answered + weight, ack[2]
+        if last is not None:
+            self._window.acknowledged(answered, last)
+        if self._flusher is not None:
+            self._flusher.written(self._acknowledged.total)
+
+    def _acknowledge_all(self) -> None:
+        while self._acks:
+            self._acknowledge(*self._acks.popleft())
+
+    def _acknowledge(self, offset: int, lane: Lane, reply: Reply) -> int:
+        """Wait for the answer. How many bytes it says are there."""
+        weight = reply.weight
+        self._under_way -= weight
+        lane.under_way -= weight
         try:
             reply.ok()
         except StorageError as error:
             if self._failure is None:
                 self._failure = self._cause(error)
-        else:
-            self._acknowledged.add(offset, offset + reply.weight)
-            self._window.acknowledged(reply)
-            if self._flusher is not None:
-                self._flusher.written(self._acknowledged.total)
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+            return 0
+        self._acknowledged.add(offset, offset + weight)
+        return weight
 
     def _cause(self, error: StorageError) -> StorageError:
         return cause_of(self._remote, self._session, self._temporary, error)

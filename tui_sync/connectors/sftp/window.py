@@ -41,9 +41,10 @@ class Window:
             return self._size
         return min(self._size, max(_CAREFUL_LEAST, self._pool.carried // _CAREFUL_SHARE))
 
-    def acknowledged(self, reply: Reply) -> None:
-        self._pool.carry(reply.weight)
-        took = time.monotonic() - reply.sent_at
+    def acknowledged(self, count: int, last: Reply) -> None:
+        """``count`` bytes have been answered for, ``last`` being the newest of the replies."""
+        self._pool.carry(count)
+        took = time.monotonic() - last.sent_at
         if took < _QUICK_S:
             most = MOST if self.lanes == 1 else self.lanes * _LANE
             most = min(most, self.lanes * _ALL_FILES // max(self.lanes, self._pool.leases))

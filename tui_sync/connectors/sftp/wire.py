@@ -55,6 +55,8 @@ HARDLINK = "hardlink@openssh.com"
 _INIT, _VERSION = 1, 2
 _HEAD = struct.Struct(">IBI")
 _TYPE_AND_ID = struct.Struct(">BI")
+# Of a packet of data, what stands before them.
+_DATA = 9
 _SHORT = 256
 
 
@@ -491,8 +493,12 @@ def decode_response(packet: Buffer) -> tuple[int, Response]:
         number, request_id = _TYPE_AND_ID.unpack_from(packet)
     except struct.error:
         raise broken(f"a packet ends {_TYPE_AND_ID.size - len(packet)} bytes too early") from None
+    # What most requests are answered with, by a shorter way.
+    if number == Data.TYPE and len(packet) >= _DATA:
+        data = packet[_DATA:]
+        if U32.unpack_from(packet, _TYPE_AND_ID.size)[0] == len(data):
+            return request_id, Data(data)
     if len(packet) < _SHORT:
-        # What most requests are answered with, by a shorter way.
         if number == Status.TYPE:
             return request_id, _status(bytes(packet[_TYPE_AND_ID.size :]))
         if number == Attrs.TYPE and (usual := Attributes.usual(packet, _TYPE_AND_ID.size)):
