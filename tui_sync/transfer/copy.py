@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 # Below this a target that drifted costs less to find out at the end than to ask about twice.
 _CHECK_FIRST_BYTES = 1 << 20
+# Between two looks at whether to go on.
+_LOOK_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +259,13 @@ class Copier:
         return sent
 
     def _read(self, download: Download, start: int, stop: int, slot: Slot) -> Iterator[Buffer]:
+        due = 0.0
         for block in download.blocks(start, stop):
-            self._gate.wait(self._cancel)
-            slot.check()
+            now = time.monotonic()
+            if now >= due:
+                due = now + _LOOK_S
+                self._gate.wait(self._cancel)
+                slot.check()
             self._throttle.take(len(block), self._cancel)
             yield block
 

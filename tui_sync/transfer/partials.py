@@ -65,7 +65,7 @@ class Partials:
 
     def written(self, item: Item, planned: Entry, upload: Upload, before: int, now: int) -> None:
         """Tell the ledger from time to time, as the file grows from ``before`` to ``now`` bytes."""
-        if _worth_it(planned.size) and before // NOTE_EVERY != now // NOTE_EVERY:
+        if before // NOTE_EVERY != now // NOTE_EVERY and _worth_it(planned.size):
             self._note(item, planned, upload)
 
     def published(self, item: Item, planned: Entry) -> None:

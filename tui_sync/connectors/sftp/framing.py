@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 from tui_sync.connectors.base import Buffer
 from tui_sync.connectors.sftp.fields import U32, broken
+from tui_sync.errors import StorageError
 
 MAX_PACKET = 1 << 20
 """Longest packet that is accepted: four times what OpenSSH ever sends."""
+_LEAST = 5
 
 
 class Framer:
@@ -37,7 +39,10 @@ class Framer:
             at, size = 0, len(view)
             while size - at >= 4:
                 start = at + 4
-                end = start + _packet_length(view, at)
+                length = U32.unpack_from(view, at)[0]
+                if not _LEAST <= length <= MAX_PACKET:
+                    raise _no_packet(length)
+                end = start + length
                 if end > size:
                     break
                 yield view[start:end]
@@ -50,7 +55,9 @@ class Framer:
                 view = view[wanted:]
                 if len(self._head) < 4:
                     return
-                length = _packet_length(self._head)
+                length = U32.unpack(self._head)[0]
+                if not _LEAST <= length <= MAX_PACKET:
+                    raise _no_packet(length)
                 self._head = b""
                 if len(view) >= length:
                     yield view[:length]
@@ -67,8 +74,5 @@ class Framer:
                 yield memoryview(whole)
 
 
-def _packet_length(head: Buffer, at: int = 0) -> int:
-    length: int = U32.unpack_from(head, at)[0]
-    if not 5 <= length <= MAX_PACKET:
-        raise broken(f"a packet claims a length of {length} bytes")
-    return length
+def _no_packet(length: int) -> StorageError:
+    return broken(f"a packet claims a length of {length} bytes")

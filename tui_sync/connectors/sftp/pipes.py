@@ -81,7 +81,8 @@ class PipeChannel:
         deadline = 0.0
         with self._receive_lock:
             while True:
-                self._check()
+                if self._closed:
+                    self._check()
                 if self._at_end and not self._backlog:
                     raise self._reason()
                 found = self._backlog.popleft() if self._backlog else self._read()
@@ -134,7 +135,8 @@ class PipeChannel:
 
     def _write(self, buffers: Sequence[Buffer]) -> int:
         """How much of them is taken at once."""
-        self._check()
+        if self._closed:
+            self._check()
         try:
             return os.writev(self._writing, buffers)
         except BlockingIOError:
@@ -193,9 +195,14 @@ class Packets:
         """
         slack = memoryview(self._slack)
         if self._packet is None:
-            return self._cut(self._held + self._readv([slack[self._held :]]))
+            count = os.readv(self._descriptor, [slack[self._held :]])
+            if not count:
+                raise EOFError
+            return self._cut(self._held + count)
         missing = len(self._packet) - self._filled
-        count = self._readv([memoryview(self._packet)[self._filled :], slack])
+        count = os.readv(self._descriptor, [memoryview(self._packet)[self._filled :], slack])
+        if not count:
+            raise EOFError
         if count < missing:
             self._filled += count
             return b""
@@ -220,12 +227,6 @@ class Packets:
         new = bytearray(size)
         self._buffers.append(new)
         return new
-
-    def _readv(self, buffers: list[memoryview]) -> int:
-        count = os.readv(self._descriptor, buffers)
-        if not count:
-            raise EOFError
-        return count
 
     def _cut(self, end: int) -> bytes:
         """The whole packets among the first ``end`` bytes of the slack; the rest is kept."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from tui_sync.connectors.base import Buffer
@@ -66,9 +66,9 @@ class Asked(NamedTuple):
 
 def _weight(request: wire.Request) -> int:
     """The bytes of a file that a request or its reply carries."""
-    if isinstance(request, wire.Read):
+    if type(request) is wire.Read:
         return request.length
-    return len(request.data) if isinstance(request, wire.Write) else 0
+    return len(request.data) if type(request) is wire.Write else 0
 
 
 class Reply:
@@ -165,7 +165,8 @@ class SftpSession:
 
     ``deadline``: seconds without a byte either way after which waiting raises TimedOut. ``in_flight``: bytes
     of reads and writes under way at most; further ones wait. The channel has to take in that much and a
-    little more without anybody receiving, so that a sender can never wait for a reader.
+    little more without anybody receiving, so that a sender can never wait for a reader. ``read_size`` and
+    ``write_size`` are the most bytes to ask for, or to send, in one request.
     """
 
     def __init__(
@@ -193,6 +194,8 @@ class SftpSession:
             self.limits = self._ask_limits()
             # A round trip, or a little more where the server has first to be started.
             self.rtt_s = time.monotonic() - began
+            self.read_size = max(1024, min(self.limits.read, self.limits.packet - 1024, MAX_BLOCK))
+            self.write_size = max(1024, min(self.limits.write, self.limits.packet - 1024, MAX_BLOCK))
         except BaseException:
             self.close()
             raise
@@ -200,16 +203,6 @@ class SftpSession:
     @property
     def alive(self) -> bool:
         return self._failure is None
-
-    @property
-    def read_size(self) -> int:
-        """Most bytes to ask for in one read."""
-        return max(1024, min(self.limits.read, self.limits.packet - 1024, MAX_BLOCK))
-
-    @property
-    def write_size(self) -> int:
-        """Most bytes to send in one write."""
-        return max(1024, min(self.limits.write, self.limits.packet - 1024, MAX_BLOCK))
 
     def offers(self, extension: str) -> bool:
         return extension in self.extensions
@@ -293,7 +286,15 @@ class SftpSession:
     def wait(self, reply: Reply) -> None:
         """Return when ``reply`` has its response."""
         with self._lock:
-            self._wait_until(lambda: reply.response is not None, reply.condition)
+            try:
+                while reply.response is None:
+                    if self._failure is not None or self._leading:
+                        self._wait_once(reply.condition(self._lock))
+                    else:
+                        self._lead()
+            finally:
+                if self._followers:
+                    self._hand_over()
 
     def close(self) -> None:
         """End the session; whoever waits raises ConnectionLost. Never raises."""
@@ -332,38 +333,39 @@ class SftpSession:
         """Count ``weight`` bytes as under way, after waiting for room."""
         with self._lock:
             if self._weight and self._weight + weight > self._in_flight:
-                waiter = threading.Condition(self._lock)
-                self._room.append(waiter)
-                try:
-                    self._wait_until(
-                        lambda: not self._weight or self._weight + weight <= self._in_flight, lambda _: waiter
-                    )
-                finally:
-                    self._room.remove(waiter)
-            self._check()
+                self._wait_for_room(weight)
+            if self._failure is not None:
+                self._check()
             self._weight += weight
             if self._room:
                 self._offer_room()
+
+    def _wait_for_room(self, weight: int) -> None:
+        waiter = threading.Condition(self._lock)
+        self._room.append(waiter)
+        try:
+            while self._weight and self._weight + weight > self._in_flight:
+                self._wait_once(waiter)
+        finally:
+            self._room.remove(waiter)
+            self._hand_over()
 
     def _offer_room(self) -> None:
         if self._weight < self._in_flight:
             self._room[0].notify()
 
-    def _wait_until(
-        self, done: Callable[[], bool], waiter: Callable[[threading.Lock], threading.Condition]
-    ) -> None:
-        """Lead or follow until ``done``. Called, and returns, with the lock held. Only who follows needs
-        ``waiter``, through which it is told."""
-        try:
-            while not done():
-                self._check()
-                if self._leading:
-                    self._follow(waiter(self._lock))
-                else:
-                    self._lead()
-        finally:
-            if not self._leading and self._followers:
-                self._followers[0].notify()
+    def _wait_once(self, waiter: threading.Condition) -> None:
+        """Follow, to be told through ``waiter``, or lead. Called, and returns, with the lock held."""
+        self._check()
+        if self._leading:
+            self._follow(waiter)
+        else:
+            self._lead()
+
+    def _hand_over(self) -> None:
+        """Whoever has waited leaves the lead to another who still does."""
+        if not self._leading and self._followers:
+            self._followers[0].notify()
 
     def _follow(self, waiter: threading.Condition) -> None:
         self._followers.append(waiter)
@@ -398,20 +400,17 @@ class SftpSession:
             self._lock.acquire()
             self._leading = False
         for request_id, response in replies:
-            self._dispatch(request_id, response)
-
-    def _dispatch(self, request_id: int, response: wire.Response) -> None:
-        reply = self._pending.pop(request_id, None)
-        if reply is None:
-            self._fail_locked(wire.broken(f"it answered request {request_id}, which nobody made"))
-            return
-        reply.response = response
-        if reply.weight:
-            self._weight -= reply.weight
-            if self._room:
-                self._offer_room()
-        if reply.waiter is not None:
-            reply.waiter.notify()
+            reply = self._pending.pop(request_id, None)
+            if reply is None:
+                self._fail_locked(wire.broken(f"it answered request {request_id}, which nobody made"))
+                continue
+            reply.response = response
+            if reply.weight:
+                self._weight -= reply.weight
+                if self._room:
+                    self._offer_room()
+            if reply.waiter is not None:
+                reply.waiter.notify()
 
     def _idle(self) -> float:
         return time.monotonic() - self._progress

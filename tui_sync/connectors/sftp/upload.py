@@ -69,6 +69,7 @@ class SftpUpload:
         self._lanes: Lanes | None = None
         self._under_way = 0
         self._window = Window(remote.pool)
+        self._room = self._window.size
         self._flusher: Flusher | None = None
         self._failure: StorageError | None = None
         self._handle: bytes | None = None
@@ -140,11 +141,20 @@ class SftpUpload:
     def write(self, offset: int, data: Buffer) -> None:
         view = memoryview(data).cast("B")
         limit = self._session.write_size
-        if 0 < len(view) <= limit:
-            self._write(offset, view)
-            return
-        for start in range(0, len(view), limit):
-            self._write(offset + start, view[start : start + limit])
+        with self._lock:
+            for start in range(0, len(view), limit):
+                part = view[start : start + limit]
+                size = len(part)
+                if self._under_way + size > self._room:
+                    self._make_room(size)
+                if self._failure is not None:
+                    raise self._failure
+                lane = (self._lanes or self._open_lanes()).best()
+                request = wire.Write(lane.handle, offset + start, part)
+                reply = lane.session.send(request, "write", self._full)
+                self._acks.append((offset + start, lane, reply))
+                lane.under_way += size
+                self._under_way += size
 
     def finish(self) -> Entry:
         with self._lock:
@@ -251,18 +261,6 @@ class SftpUpload:
         if there.kind is not Kind.FILE:
             raise StorageError(f"cannot write “{printable(self._full)}”: it is no regular file")
 
-    def _write(self, offset: int, data: memoryview) -> None:
-        with self._lock:
-            if self._under_way + len(data) > self._window.size:
-                self._make_room(len(data))
-            if self._failure is not None:
-                raise self._failure
-            lane = (self._lanes or self._open_lanes()).best()
-            request = wire.Write(lane.handle, offset, data)
-            self._acks.append((offset, lane, lane.session.send(request, "write", self._full)))
-            lane.under_way += len(data)
-            self._under_way += len(data)
-
     def _open_lanes(self) -> Lanes:
         if self._lanes is None:
             handle = self._opened()
@@ -281,14 +279,15 @@ class SftpUpload:
 
     def _make_room(self, wanted: int) -> None:
         """Take answers until a good part of the window is free: several are taken as quickly as one."""
-        size = self._window.size
-        most = max(0, min(size - wanted, size * 3 // 4))
+        most = max(0, min(self._room - wanted, self._room * 3 // 4))
         answered, last = 0, None
         while self._acks and (self._under_way > most or self._acks[0][2].done):
-            if weight := self._acknowledge(*(ack := self._acks.popleft())):
-                answered, last = answered + weight, ack[2]
+            offset, lane, reply = self._acks.popleft()
+            if self._acknowledge(offset, lane, reply):
+                answered, last = answered + reply.weight, reply
         if last is not None:
             self._window.acknowledged(answered, last)
+        self._room = self._window.size
         if self._flusher is not None:
             self._flusher.written(self._acknowledged.total)
 
@@ -296,8 +295,8 @@ class SftpUpload:
         while self._acks:
             self._acknowledge(*self._acks.popleft())
 
-    def _acknowledge(self, offset: int, lane: Lane, reply: Reply) -> int:
-        """Wait for the answer. How many bytes it says are there."""
+    def _acknowledge(self, offset: int, lane: Lane, reply: Reply) -> bool:
+        """Wait for the answer, and tell whether it is a good one."""
         weight = reply.weight
         self._under_way -= weight
         lane.under_way -= weight
@@ -306,9 +305,9 @@ class SftpUpload:
         except StorageError as error:
             if self._failure is None:
                 self._failure = self._cause(error)
-            return 0
+            return False
         self._acknowledged.add(offset, offset + weight)
-        return weight
+        return True
 
     def _cause(self, error: StorageError) -> StorageError:
         return cause_of(self._remote, self._session, self._temporary, error)

@@ -55,6 +55,7 @@ HARDLINK = "hardlink@openssh.com"
 _INIT, _VERSION = 1, 2
 _HEAD = struct.Struct(">IBI")
 _TYPE_AND_ID = struct.Struct(">BI")
+_PART = struct.Struct(">QI")
 # Of a packet of data, what stands before them.
 _DATA = 9
 _SHORT = 256
@@ -133,7 +134,7 @@ class Read:
     length: int
 
     def body(self) -> bytes:
-        return string(self.handle) + struct.pack(">QI", self.offset, self.length)
+        return U32.pack(len(self.handle)) + self.handle + _PART.pack(self.offset, self.length)
 
     @classmethod
     def decode(cls, fields: Fields) -> Self:
@@ -149,7 +150,7 @@ class Write:
 
     def body(self) -> bytes:
         """All but the data, which goes out as it is: see ``encode``."""
-        return string(self.handle) + struct.pack(">QI", self.offset, len(self.data))
+        return U32.pack(len(self.handle)) + self.handle + _PART.pack(self.offset, len(self.data))
 
     @classmethod
     def decode(cls, fields: Fields) -> Self:
@@ -471,7 +472,7 @@ class FileSystem:
 def encode(request_id: int, packet: Request | Response) -> list[Buffer]:
     """The packet with its length in front; the data of a Write as a buffer of its own, not copied."""
     body = packet.body()
-    if isinstance(packet, Write):
+    if type(packet) is Write:
         length = len(body) + 5 + len(packet.data)
         return [_HEAD.pack(length, packet.TYPE, request_id) + body, packet.data]
     return [_HEAD.pack(len(body) + 5, packet.TYPE, request_id) + body]
