@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
+from tui_sync.connectors.base import Buffer
 from tui_sync.connectors.sftp import wire
 from tui_sync.connectors.sftp.pipes import Packets, PipeChannel, pipe
-from tui_sync.errors import ConnectionLost, TimedOut
+from tui_sync.errors import ConnectionLost, StorageError, TimedOut
 
 
 def lost(received: bool) -> ConnectionLost:
@@ -61,11 +64,11 @@ def test_every_byte_arrives_in_whole_packets(both: tuple[PipeChannel, int, int],
 
 
 def test_what_cannot_be_a_packet_is_let_through_for_the_session_to_refuse() -> None:
-    reading, writing = os.pipe()
-    os.write(writing, stream_of([9]) + (wire.MAX_PACKET + 1).to_bytes(4, "big") + b"rest")
+    reading, writing = (socket.socket(fileno=end) for end in pipe())
+    writing.sendall(stream_of([9]) + (wire.MAX_PACKET + 1).to_bytes(4, "big") + b"rest")
     assert Packets(reading).read() == stream_of([9]) + (wire.MAX_PACKET + 1).to_bytes(4, "big") + b"rest"
-    os.close(reading)
-    os.close(writing)
+    reading.close()
+    writing.close()
 
 
 def test_the_end_is_told_also_within_a_packet(both: tuple[PipeChannel, int, int]) -> None:
@@ -108,19 +111,39 @@ def test_a_packet_that_comes_slowly_is_waited_for(
     channel, _, to_us = both
     stream = stream_of([50_000])
     parts = [stream[at : at + 10_000] for at in range(0, len(stream), 10_000)]
-    clock = [0.0]
+    read = channel._read
+    timeouts: list[float] = []
 
-    def poll(wanted: dict[int, int], timeout: float) -> set[int]:
-        """Every part takes two thirds of the time that there is for nothing at all."""
-        clock[0] += 20
-        if timeout < 20:
-            return set()
+    def slowly(timeout: float) -> Buffer:
+        timeouts.append(timeout)
         os.write(to_us, parts.pop(0))
-        return set(wanted)
+        return read(timeout)
 
-    monkeypatch.setattr("tui_sync.connectors.sftp.pipes.time.monotonic", lambda: clock[0])
-    monkeypatch.setattr(channel, "_poll", poll)
+    monkeypatch.setattr(channel, "_read", slowly)
     assert channel.receive(1 << 20, 30) == stream
-    monkeypatch.setattr(channel, "_poll", lambda wanted, timeout: set())
+    assert timeouts == [30] * 6, "each part anew"
+    monkeypatch.setattr(channel, "_read", read)
     with pytest.raises(TimedOut):
-        channel.receive(1 << 20, 30)
+        channel.receive(1 << 20, 0.01)
+
+
+@pytest.mark.parametrize("timeout", [0.0, 0.01, 60.0])
+def test_whoever_waits_lets_go_when_it_is_closed(both: tuple[PipeChannel, int, int], timeout: float) -> None:
+    channel, *_ = both
+    errors: list[StorageError] = []
+
+    def wait() -> None:
+        try:
+            while True:
+                with suppress(TimedOut):
+                    channel.receive(100, timeout)
+        except StorageError as error:
+            errors.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    while not channel._receive_lock.locked():
+        pass
+    channel.close()
+    waiting.join(10)
+    assert [str(error) for error in errors] == ["the connection was closed"]

@@ -35,7 +35,7 @@ def pipe() -> tuple[int, int]:
 
 
 class PipeChannel:
-    """See ``transport.ByteChannel``. Owns both descriptors.
+    """See ``transport.ByteChannel``. Owns both descriptors, which are of pairs as ``pipe`` makes them.
 
     A sender that finds the pipe full takes in what has come meanwhile, so that it never waits for a process
     that waits for its reader. ``ended`` tells why the stream came to its end. ``packets``: of SFTP, and of
@@ -45,13 +45,13 @@ class PipeChannel:
     def __init__(
         self, reading: int, writing: int, ended: Callable[[bool], StorageError], *, packets: bool = False
     ) -> None:
-        self._packets = Packets(reading) if packets else None
-        self._reading = reading
+        self._reading = socket.socket(fileno=reading)
+        self._packets = Packets(self._reading) if packets else None
+        self._timeout: float | None = None
         self._writing = writing
         self._ended = ended
         self._wake_reading, self._wake_writing = os.pipe()
-        for descriptor in (reading, writing):
-            os.set_blocking(descriptor, False)
+        os.set_blocking(writing, False)
         self._send_lock = threading.Lock()
         self._receive_lock = threading.Lock()
         self._close_lock = threading.Lock()
@@ -78,28 +78,18 @@ class PipeChannel:
                 sent = self._write(views)
 
     def receive(self, limit: int, timeout: float) -> Buffer:
-        deadline = 0.0
         with self._receive_lock:
             while True:
                 if self._closed:
                     self._check()
                 if self._at_end and not self._backlog:
                     raise self._reason()
-                found = self._backlog.popleft() if self._backlog else self._read()
+                found = self._backlog.popleft() if self._backlog else self._read(timeout)
                 if found:
                     if len(found) > limit:
                         self._backlog.appendleft(found[limit:])
                         found = found[:limit]
                     return found
-                if found is not None or not deadline:
-                    # Part of a packet is a sign of life: on a slow line a whole one takes longer.
-                    deadline = time.monotonic() + timeout
-                if (
-                    found is None
-                    and not self._at_end
-                    and not self._poll({self._reading: select.POLLIN}, deadline - time.monotonic())
-                ):
-                    raise TimedOut("the server does not send any more data")
 
     def close(self) -> None:
         with self._close_lock:
@@ -107,9 +97,12 @@ class PipeChannel:
                 return
             self._closed = True
             os.write(self._wake_writing, b"x")
+            with contextlib.suppress(OSError):
+                self._reading.shutdown(socket.SHUT_RDWR)
         # Those who wait let go at once, and only then may the numbers be used for something else.
         with self._send_lock, self._receive_lock:
-            for descriptor in (self._reading, self._writing, self._wake_reading, self._wake_writing):
+            self._reading.close()
+            for descriptor in (self._writing, self._wake_reading, self._wake_writing):
                 os.close(descriptor)
 
     def _check(self) -> None:
@@ -119,19 +112,23 @@ class PipeChannel:
     def _reason(self) -> StorageError:
         return self._ended(self._received)
 
-    def _read(self) -> Buffer | None:
-        """What is there, which may be of no use yet; None where nothing is, or the stream has ended."""
+    def _read(self, timeout: float) -> Buffer:
+        """What has come, which may be of no use yet: part of a packet is a sign of life, and on a slow line a
+        whole one takes longer than ``timeout``. Nothing at the end of the stream."""
+        if timeout != self._timeout:
+            self._reading.settimeout(max(0.0, timeout))
+            self._timeout = timeout
         try:
-            data = os.read(self._reading, _LARGEST_READ) if self._packets is None else self._packets.read()
-        except BlockingIOError:
-            return None
+            data = self._reading.recv(_LARGEST_READ) if self._packets is None else self._packets.read()
+        except (TimeoutError, BlockingIOError):
+            raise TimedOut("the server does not send any more data") from None
         except (OSError, EOFError):
             data = b""
             self._at_end = True
         else:
             self._at_end = self._packets is None and not data
         self._received = self._received or not self._at_end
-        return None if self._at_end else data
+        return data
 
     def _write(self, buffers: Sequence[Buffer]) -> int:
         """How much of them is taken at once."""
@@ -151,14 +148,14 @@ class PipeChannel:
             try:
                 wanted = {self._writing: select.POLLOUT}
                 if receiving and not self._at_end:
-                    wanted[self._reading] = select.POLLIN
+                    wanted[self._reading.fileno()] = select.POLLIN
                 # Somebody who receives may stop to do so at any time.
                 left = deadline - time.monotonic()
                 ready = self._poll(wanted, left if receiving else min(left, 0.05))
                 self._check()
                 if self._writing in ready:
                     return
-                if self._reading in ready and (data := self._read()):
+                if self._reading.fileno() in ready and (data := self._read(timeout)):
                     self._backlog.append(data)
             finally:
                 if receiving:
@@ -176,11 +173,11 @@ class PipeChannel:
 
 
 class Packets:
-    """Reads whole SFTP packets from a descriptor, large ones straight to where they stay
+    """Reads whole SFTP packets from a socket, large ones straight to where they stay
     (draft-ietf-secsh-filexfer-02, section 3)."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, stream: socket.socket) -> None:
+        self._stream = stream
         self._slack = bytearray(_SLACK)
         # The stream from the last whole packet on: what lies in the slack, or a packet that is partly there.
         self._held = 0
@@ -191,16 +188,16 @@ class Packets:
     def read(self) -> Buffer:
         """The packets that one read completes, with their lengths; what cannot be one is let through.
 
-        Raises BlockingIOError where nothing is there, EOFError at the end, or OSError.
+        Raises TimeoutError or BlockingIOError as the socket does, EOFError at the end, or OSError.
         """
         slack = memoryview(self._slack)
         if self._packet is None:
-            count = os.readv(self._descriptor, [slack[self._held :]])
+            count = self._stream.recv_into(slack[self._held :])
             if not count:
                 raise EOFError
             return self._cut(self._held + count)
         missing = len(self._packet) - self._filled
-        count = os.readv(self._descriptor, [memoryview(self._packet)[self._filled :], slack])
+        count = self._stream.recvmsg_into([memoryview(self._packet)[self._filled :], slack])[0]
         if not count:
             raise EOFError
         if count < missing:

@@ -34,6 +34,8 @@ _RECEIVE = 1 << 20
 # What is handed to the channel at once, and what it may bring back, of many requests.
 _TOGETHER = 1 << 20
 _SMALL = 512
+# Looked up in an enum they take longer than all else that is done with a status.
+_OK, _EOF = int(StatusCode.OK), int(StatusCode.EOF)
 
 _ResponseT = TypeVar("_ResponseT", bound=wire.Response)
 
@@ -110,7 +112,7 @@ class Reply:
         response = self.response or self.wait()
         if not isinstance(response, wire.Status):
             raise self._unexpected(response)
-        if response.code != StatusCode.OK:
+        if response.code != _OK:
             raise status_error(response, self._doing, self._path)
 
     def handle(self) -> bytes:
@@ -145,13 +147,13 @@ class Reply:
 
     def _at_end(self) -> bool:
         response = self.wait()
-        return isinstance(response, wire.Status) and response.code == StatusCode.EOF
+        return isinstance(response, wire.Status) and response.code == _EOF
 
     def _expect(self, kind: type[_ResponseT]) -> _ResponseT:
         response = self.wait()
         if isinstance(response, kind):
             return response
-        if isinstance(response, wire.Status) and response.code != StatusCode.OK:
+        if isinstance(response, wire.Status) and response.code != _OK:
             raise status_error(response, self._doing, self._path)
         raise self._unexpected(response)
 

@@ -149,7 +149,7 @@ class SftpUpload:
                     self._make_room(size)
                 if self._failure is not None:
                     raise self._failure
-                lane = (self._lanes or self._open_lanes()).best()
+                lane = (self._lanes if self._lanes is not None else self._open_lanes()).best()
                 request = wire.Write(lane.handle, offset + start, part)
                 reply = lane.session.send(request, "write", self._full)
                 self._acks.append((offset + start, lane, reply))
@@ -281,7 +281,7 @@ class SftpUpload:
         """Take answers until a good part of the window is free: several are taken as quickly as one."""
         most = max(0, min(self._room - wanted, self._room * 3 // 4))
         answered, last = 0, None
-        while self._acks and (self._under_way > most or self._acks[0][2].done):
+        while self._acks and (self._under_way > most or self._acks[0][2].response is not None):
             offset, lane, reply = self._acks.popleft()
             if self._acknowledge(offset, lane, reply):
                 answered, last = answered + reply.weight, reply
