@@ -120,8 +120,8 @@ def test_a_packet_that_comes_slowly_is_waited_for(
         return read(timeout)
 
     monkeypatch.setattr(channel, "_read", slowly)
-    assert channel.receive(1 << 20, 30) == stream
-    assert timeouts == [30] * 6, "each part anew"
+    assert channel.receive(1 << 20, 0.03) == stream
+    assert timeouts == [0.03] * 6, "each part anew"
     monkeypatch.setattr(channel, "_read", read)
     with pytest.raises(TimedOut):
         channel.receive(1 << 20, 0.01)
@@ -129,7 +129,8 @@ def test_a_packet_that_comes_slowly_is_waited_for(
 
 @pytest.mark.parametrize("timeout", [0.0, 0.01, 60.0])
 def test_whoever_waits_lets_go_when_it_is_closed(both: tuple[PipeChannel, int, int], timeout: float) -> None:
-    channel, *_ = both
+    channel, _, to_us = both
+    os.write(to_us, stream_of([50_000])[:30_000])
     errors: list[StorageError] = []
 
     def wait() -> None:

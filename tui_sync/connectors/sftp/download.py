@@ -77,10 +77,11 @@ class SftpDownload:
                 if newest is not None:
                     window.acknowledged(come, newest)
                     come, newest = 0, None
-                low = window.size - size * max(1, min(_TOGETHER, window.size // (2 * size)))
+                room = window.size
+                low = room - size * max(1, min(_TOGETHER, room // (2 * size)))
                 ahead: list[tuple[int, int, Lane]] = []
                 while end is None or at < end:
-                    if (asked or ahead) and (at >= known or under_way + size > window.size):
+                    if (asked or ahead) and (at >= known or under_way + size > room):
                         break
                     length = size if end is None else min(size, end - at)
                     lane = lanes.best()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from tui_sync.connectors.base import Buffer
 from tui_sync.connectors.sftp.fields import U32, broken
 from tui_sync.errors import StorageError
@@ -32,9 +30,10 @@ class Framer:
         """Bytes still wanted for the packet under way, as far as known; at least 1."""
         return self._rest if self._packet is not None else 4 - len(self._head)
 
-    def feed(self, chunk: Buffer) -> Iterator[memoryview]:
-        """The packets that end in ``chunk``, without their lengths. To be exhausted before the next call."""
+    def feed(self, chunk: Buffer) -> list[memoryview]:
+        """The packets that end in ``chunk``, without their lengths."""
         view = memoryview(chunk)
+        packets: list[memoryview] = []
         if self._packet is None and not self._head:
             at, size = 0, len(view)
             while size - at >= 4:
@@ -45,7 +44,7 @@ class Framer:
                 end = start + length
                 if end > size:
                     break
-                yield view[start:end]
+                packets.append(view[start:end])
                 at = end
             view = view[at:]
         while view:
@@ -54,13 +53,13 @@ class Framer:
                 self._head += bytes(view[:wanted])
                 view = view[wanted:]
                 if len(self._head) < 4:
-                    return
+                    break
                 length = U32.unpack(self._head)[0]
                 if not _LEAST <= length <= MAX_PACKET:
                     raise _no_packet(length)
                 self._head = b""
                 if len(view) >= length:
-                    yield view[:length]
+                    packets.append(view[:length])
                     view = view[length:]
                     continue
                 self._packet, self._rest = bytearray(length), length
@@ -71,7 +70,8 @@ class Framer:
             view = view[len(part) :]
             if not self._rest:
                 whole, self._packet = self._packet, None
-                yield memoryview(whole)
+                packets.append(memoryview(whole))
+        return packets
 
 
 def _no_packet(length: int) -> StorageError:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import socket
+import struct
 import threading
 import time
 from collections import deque
@@ -18,7 +19,7 @@ from tui_sync.errors import ConnectionLost, StorageError, TimedOut
 # As much of it as the system grants.
 _PIPE_SIZE = 4 << 20
 _LARGEST_READ = 64 << 10
-# What is read beyond a packet is copied once more.
+# What is read of a packet before its length is known is copied once more.
 _SLACK = 16 << 10
 # Packets of that many last reads are kept to be read into again.
 _KEPT = 4
@@ -116,11 +117,10 @@ class PipeChannel:
         """What has come, which may be of no use yet: part of a packet is a sign of life, and on a slow line a
         whole one takes longer than ``timeout``. Nothing at the end of the stream."""
         if timeout != self._timeout:
-            self._reading.settimeout(max(0.0, timeout))
-            self._timeout = timeout
+            self._wait_up_to(timeout)
         try:
             data = self._reading.recv(_LARGEST_READ) if self._packets is None else self._packets.read()
-        except (TimeoutError, BlockingIOError):
+        except BlockingIOError:
             raise TimedOut("the server does not send any more data") from None
         except (OSError, EOFError):
             data = b""
@@ -129,6 +129,15 @@ class PipeChannel:
             self._at_end = self._packets is None and not data
         self._received = self._received or not self._at_end
         return data
+
+    def _wait_up_to(self, timeout: float) -> None:
+        """How long a read is to wait. By the system: socket.settimeout would have a poll before each."""
+        self._reading.setblocking(timeout > 0)
+        whole, rest = divmod(max(timeout, 0.001), 1)
+        self._reading.setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", int(whole), int(rest * 1_000_000))
+        )
+        self._timeout = timeout
 
     def _write(self, buffers: Sequence[Buffer]) -> int:
         """How much of them is taken at once."""
@@ -188,7 +197,7 @@ class Packets:
     def read(self) -> Buffer:
         """The packets that one read completes, with their lengths; what cannot be one is let through.
 
-        Raises TimeoutError or BlockingIOError as the socket does, EOFError at the end, or OSError.
+        Raises BlockingIOError where nothing comes, EOFError at the end, or OSError.
         """
         slack = memoryview(self._slack)
         if self._packet is None:
@@ -196,17 +205,16 @@ class Packets:
             if not count:
                 raise EOFError
             return self._cut(self._held + count)
-        missing = len(self._packet) - self._filled
-        count = self._stream.recvmsg_into([memoryview(self._packet)[self._filled :], slack])[0]
+        # As long as there is a view of it nothing else is read into it.
+        packet = memoryview(self._packet)
+        count = self._stream.recv_into(packet[self._filled :], 0, socket.MSG_WAITALL)
         if not count:
             raise EOFError
-        if count < missing:
-            self._filled += count
+        self._filled += count
+        if self._filled < len(packet):
             return b""
-        # As long as there is a view of it nothing else is read into it.
-        whole, self._packet = memoryview(self._packet), None
-        after = self._cut(count - missing)
-        return b"".join((whole, after)) if after else whole
+        self._packet, self._held = None, 0
+        return packet
 
     def _buffer(self, size: int) -> bytearray:
         """The one that has been in use for longest, where nobody has a view of it any more, else a new one:

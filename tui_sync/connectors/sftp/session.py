@@ -307,7 +307,7 @@ class SftpSession:
         self._channel.send([wire.encode_init()], self._deadline)
         packets: list[memoryview] = []
         while not packets:
-            packets = list(self._framer.feed(self._channel.receive(_RECEIVE, self._deadline)))
+            packets = self._framer.feed(self._channel.receive(_RECEIVE, self._deadline))
         if len(packets) > 1:
             raise wire.broken("it answered before it was asked")
         version = wire.Version.decode(packets[0])
