@@ -23,6 +23,10 @@ class Ranges:
         """Include ``start`` up to ``stop``; an empty range changes nothing."""
         if start >= stop:
             return
+        if self._stops and self._stops[-1] == start:
+            # What comes in order, as nearly all does.
+            self._stops[-1] = stop
+            return
         # All ranges that touch the new one become one with it.
         first = bisect_left(self._stops, start)
         last = bisect_right(self._starts, stop)
