@@ -164,8 +164,11 @@ class PipeChannel:
                 self._check()
                 if self._writing in ready:
                     return
-                if self._reading.fileno() in ready and (data := self._read(timeout)):
-                    self._backlog.append(data)
+                if self._reading.fileno() in ready:
+                    # What there is, however little: there may be room to write at any moment.
+                    with contextlib.suppress(TimedOut):
+                        if found := self._read(0.0):
+                            self._backlog.append(found)
             finally:
                 if receiving:
                     self._receive_lock.release()
