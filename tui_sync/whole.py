@@ -23,7 +23,7 @@ def written_whole(path: Path, *, mode: int = _PRIVATE, replace: bool = True) -> 
     It is made in the same folder, under a name that no sync takes for a person's file. Without ``replace``
     raises FileExistsError where the name is taken, else OSError for whatever the system refuses.
     """
-    if path.is_dir():
+    if replace and path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     staged = path.parent / f"{OURS}-{secrets.token_hex(8)}.part"
     handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -361,4 +362,34 @@ def test_who_comes_while_a_flush_is_under_way_shares_the_next(tmp_path: Path, sy
             one.result(10)
     requests = flushed(sync_program)
     assert [line.count("/a/file") for line in requests] == [1, 5]
+    connector.close()
+
+
+def test_a_flush_does_not_wait_for_those_who_hash(
+    tmp_path: Path, sync_program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "_PATIENCE_S", 0.01)
+    server, connector = served(tmp_path)
+    places = connector._remote.shell._places
+    several = parcels()
+    while places.acquire(blocking=False):
+        pass
+    are_there(tmp_path, several, connector.writer().stage_many(several))
+    assert (flushed(sync_program), fsyncs(server)) == ([], SMALL)
+    for _ in range(shell._CHANNELS):
+        places.release()
+    more = parcels(first=SMALL)
+    are_there(tmp_path, more, connector.writer().stage_many(more))
+    assert len(flushed(sync_program)) == 1
+    connector.close()
+
+
+def test_a_folder_of_files_that_nobody_may_read_is_not_flushed(tmp_path: Path, sync_program: Path) -> None:
+    server, connector = served(tmp_path)
+    several = [replace(one, mode=0 if one.path.startswith("a/") else 0o640) for one in parcels()]
+    staged = connector.writer().stage_many(several)
+    assert all(isinstance(entry, Entry) for entry in staged)
+    [asked] = flushed(sync_program)
+    assert [Path(file).parent.name for file in asked.split()[1:]] == ["b"]
+    assert fsyncs(server) == SMALL
     connector.close()

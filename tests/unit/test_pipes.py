@@ -148,3 +148,30 @@ def test_whoever_waits_lets_go_when_it_is_closed(both: tuple[PipeChannel, int, i
     channel.close()
     waiting.join(10)
     assert [str(error) for error in errors] == ["the connection was closed"]
+
+
+def test_a_sender_does_not_wait_for_the_rest_of_a_packet(both: tuple[PipeChannel, int, int]) -> None:
+    channel, from_us, to_us = both
+    os.write(to_us, stream_of([50_000])[:30_000])
+    waits = threading.Event()
+    poll = channel._poll
+
+    def polls(wanted: dict[int, int], timeout: float) -> set[int]:
+        waits.set()
+        return poll(wanted, timeout)
+
+    channel._poll = polls  # type: ignore[method-assign]
+    taken = 0
+
+    def peer() -> None:
+        nonlocal taken
+        waits.wait(10)
+        while taken < 3 << 20:
+            taken += len(os.read(from_us, 1 << 20))
+
+    thread = threading.Thread(target=peer)
+    thread.start()
+    # For as long as a read may take, were it to wait for one.
+    channel.send([bytes(3 << 20)], 2)
+    thread.join(10)
+    assert taken == 3 << 20

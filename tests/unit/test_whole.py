@@ -72,3 +72,9 @@ def test_a_file_system_without_modes_will_do(tmp_path: Path, monkeypatch: pytest
     with written_whole(tmp_path / "file") as out:
         out.write(b"content")
     assert (tmp_path / "file").read_bytes() == b"content"
+
+
+def test_a_name_that_a_folder_has_is_taken(tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError), written_whole(tmp_path, replace=False) as out:
+        out.write(b"content")
+    assert os.listdir(tmp_path) == []

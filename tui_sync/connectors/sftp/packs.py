@@ -200,6 +200,11 @@ class _Stage:
         )
 
     @property
+    def readable(self) -> bool:
+        """Whether the server's shell can open it."""
+        return bool((self.wanted.permissions or 0) & 0o400)
+
+    @property
     def failure(self) -> StorageError:
         return self.error or StorageError(f"“{printable(self.full)}” was not written")
 
@@ -247,8 +252,11 @@ def _fill(remote: Remote, session: SftpSession, files: Sequence[_Stage]) -> None
         replies = session.send_many([asked for file in files for asked in _content(session, file)])
         for file in files:
             _filled(remote, session, file, replies)
-        one_of = {parent(file.full): file.looked for file in files if file.looked is not None}
-        remote.flush(list(one_of.values()))
+        one_of = {
+            parent(file.full): file.looked for file in files if file.looked is not None and file.readable
+        }
+        if one_of:
+            remote.flush(list(one_of.values()))
         replies = session.send_many([asked for file in files for asked in _end(file, durable=durable)])
         for file in files:
             _ended(remote, session, file, replies, durable=durable)

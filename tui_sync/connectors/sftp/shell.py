@@ -42,6 +42,8 @@ _START_S = 15.0
 _ANSWER_S = 60.0
 # As long as a slow disk takes for a pack of files one by one.
 _QUICK_FLUSH_S = 3.0
+# Files of many GiB are hashed for minutes; a flush that waits for them saves nothing.
+_PATIENCE_S = 0.5
 # The slowest disk and processor worth waiting for, in bytes a second.
 _SLOWEST = 4 << 20
 _MOST_SAID = 8 << 20
@@ -156,10 +158,15 @@ class Shell:
 
     def _flush(self, files: Sequence[Hashed], quick: float) -> None:
         done, took = False, 0.0
-        with contextlib.suppress(StorageError), self._script(flushing=True) as script:
-            began = time.monotonic()
-            done = all(script.flush(several) for several in _together(files))
-            took = time.monotonic() - began
+        try:
+            with self._script(flushing=True) as script:
+                began = time.monotonic()
+                done = all(script.flush(several) for several in _together(files))
+                took = time.monotonic() - began
+        except _Busy:
+            return
+        except StorageError:
+            done = False
         # A server that writes a lot for others takes its time with all of it: better file by file then.
         if not done or took > quick:
             self._flushes = False
@@ -174,8 +181,10 @@ class Shell:
 
     @contextlib.contextmanager
     def _script(self, *, flushing: bool = False) -> Iterator[_Script]:
-        """``flushing``: what goes wrong says nothing of hashing."""
-        with self._places:
+        """``flushing``: what goes wrong says nothing of hashing, which is not waited for: raises _Busy."""
+        if not self._places.acquire(timeout=_PATIENCE_S if flushing else None):
+            raise _Busy
+        try:
             script = self._take()
             try:
                 yield script
@@ -191,6 +200,8 @@ class Shell:
                     self._idle.append(script)
                     return
             script.close()
+        finally:
+            self._places.release()
 
     def _take(self) -> _Script:
         with self._lock:
@@ -206,6 +217,10 @@ class Shell:
             with self._lock:
                 self._failures += 1
             raise
+
+
+class _Busy(StorageError):
+    """All channels are taken."""
 
 
 @dataclass(slots=True)

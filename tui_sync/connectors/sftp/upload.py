@@ -68,13 +68,14 @@ class SftpUpload:
         self._size = size
         self._lanes: Lanes | None = None
         self._under_way = 0
-        self._window = Window(remote.pool)
-        self._room = self._window.size
         self._flusher: Flusher | None = None
         self._failure: StorageError | None = None
         self._handle: bytes | None = None
         self._ended = False
         self._session = remote.pool.acquire()
+        # Only now is it known how far it is.
+        self._window = Window(remote.pool)
+        self._room = self._window.size
         self._held: tuple[Range, ...] = ()
         try:
             self._handle = self._open() if resumed is None else self._reopen(resumed)
