@@ -16,6 +16,9 @@ from tui_sync.connectors.sftp import wire
 from tui_sync.connectors.sftp.pipes import Packets, PipeChannel, pipe
 from tui_sync.errors import ConnectionLost, StorageError, TimedOut
 
+# More than any system keeps for a pair of sockets.
+MUCH = 24 << 20
+
 
 def lost(received: bool) -> ConnectionLost:
     return ConnectionLost(f"received: {received}")
@@ -91,18 +94,18 @@ def test_a_sender_takes_in_what_comes_meanwhile(both: tuple[PipeChannel, int, in
         at = 0
         while at < len(answers):
             at += os.write(to_us, answers[at : at + 65_536])
-        while taken[0] < 3 << 20:
+        while taken[0] < MUCH:
             taken[0] += len(os.read(from_us, 1 << 20))
 
     taken = [0]
     thread = threading.Thread(target=peer)
     thread.start()
-    channel.send([bytes(3 << 20)], 10)
+    channel.send([bytes(MUCH)], 10)
     found = b""
     while len(found) < len(answers):
         found += channel.receive(100_000, 10)
     thread.join(10)
-    assert (found, taken) == (answers, [3 << 20])
+    assert (found, taken) == (answers, [MUCH])
 
 
 def test_a_packet_that_comes_slowly_is_waited_for(
@@ -166,12 +169,12 @@ def test_a_sender_does_not_wait_for_the_rest_of_a_packet(both: tuple[PipeChannel
     def peer() -> None:
         nonlocal taken
         waits.wait(10)
-        while taken < 3 << 20:
+        while taken < MUCH:
             taken += len(os.read(from_us, 1 << 20))
 
     thread = threading.Thread(target=peer)
     thread.start()
     # For as long as a read may take, were it to wait for one.
-    channel.send([bytes(3 << 20)], 2)
+    channel.send([bytes(MUCH)], 2)
     thread.join(10)
-    assert taken == 3 << 20
+    assert taken == MUCH
