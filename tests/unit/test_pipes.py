@@ -13,7 +13,7 @@ import pytest
 
 from tui_sync.connectors.base import Buffer
 from tui_sync.connectors.sftp import wire
-from tui_sync.connectors.sftp.pipes import Packets, PipeChannel, pipe
+from tui_sync.connectors.sftp.pipes import _SLICES, Packets, PipeChannel, pipe
 from tui_sync.errors import ConnectionLost, StorageError, TimedOut
 
 # More than any system keeps for a pair of sockets.
@@ -123,11 +123,30 @@ def test_a_packet_that_comes_slowly_is_waited_for(
         return read(timeout)
 
     monkeypatch.setattr(channel, "_read", slowly)
-    assert channel.receive(1 << 20, 0.03) == stream
-    assert timeouts == [0.03] * 6, "each part anew"
+    assert channel.receive(1 << 20, 0.04) == stream
+    assert timeouts == [0.04 / _SLICES] * 6, "each part anew"
     monkeypatch.setattr(channel, "_read", read)
     with pytest.raises(TimedOut):
         channel.receive(1 << 20, 0.01)
+
+
+def test_silence_within_a_packet_is_silence(
+    both: tuple[PipeChannel, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel, _, to_us = both
+    os.write(to_us, stream_of([50_000])[:30_000])
+    read = channel._read
+    waited: list[float] = []
+
+    def counted(timeout: float) -> Buffer:
+        waited.append(timeout)
+        return read(timeout)
+
+    monkeypatch.setattr(channel, "_read", counted)
+    with pytest.raises(TimedOut):
+        channel.receive(1 << 20, 0.02)
+    # The first finds out that it is a packet, the second takes the part of it.
+    assert waited == [0.02 / _SLICES] * (2 + _SLICES)
 
 
 @pytest.mark.parametrize("timeout", [0.0, 0.01, 60.0])

@@ -8,6 +8,7 @@ from tui_sync.errors import StorageError
 
 MAX_PACKET = 1 << 20
 """Longest packet that is accepted: four times what OpenSSH ever sends."""
+# Type and id.
 _LEAST = 5
 
 

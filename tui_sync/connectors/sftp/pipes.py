@@ -21,6 +21,9 @@ _PIPE_SIZE = 4 << 20
 _LARGEST_READ = 64 << 10
 # What is read of a packet before its length is known is copied once more.
 _SLACK = 16 << 10
+# A read that got part of a packet does not tell when: silence is counted in slices of the timeout, so that it
+# is noticed at most one of them late.
+_SLICES = 4
 # Packets of that many last reads are kept to be read into again.
 _KEPT = 4
 # POSIX promises that many buffers for one call.
@@ -79,18 +82,26 @@ class PipeChannel:
                 sent = self._write(views)
 
     def receive(self, limit: int, timeout: float) -> Buffer:
+        silent = 0
         with self._receive_lock:
             while True:
                 if self._closed:
                     self._check()
                 if self._at_end and not self._backlog:
                     raise self._reason()
-                found = self._backlog.popleft() if self._backlog else self._read(timeout)
+                try:
+                    found = self._backlog.popleft() if self._backlog else self._read(timeout / _SLICES)
+                except TimedOut:
+                    silent += 1
+                    if silent == _SLICES:
+                        raise
+                    continue
                 if found:
                     if len(found) > limit:
                         self._backlog.appendleft(found[limit:])
                         found = found[:limit]
                     return found
+                silent = 0
 
     def close(self) -> None:
         with self._close_lock:
@@ -202,9 +213,8 @@ class Packets:
 
         Raises BlockingIOError where nothing comes, EOFError at the end, or OSError.
         """
-        slack = memoryview(self._slack)
         if self._packet is None:
-            count = self._stream.recv_into(slack[self._held :])
+            count = self._stream.recv_into(memoryview(self._slack)[self._held :])
             if not count:
                 raise EOFError
             return self._cut(self._held + count)
@@ -216,7 +226,7 @@ class Packets:
         self._filled += count
         if self._filled < len(packet):
             return b""
-        self._packet, self._held = None, 0
+        self._packet = None
         return packet
 
     def _buffer(self, size: int) -> bytearray:

@@ -90,10 +90,6 @@ class Reply:
         self.sent_at = 0.0
         self.response: wire.Response | None = None
 
-    @property
-    def done(self) -> bool:
-        return self.response is not None
-
     def condition(self, lock: threading.Lock) -> threading.Condition:
         """Notified when the response has come; who waits for it holds ``lock``."""
         if self.waiter is None:
