@@ -101,6 +101,14 @@ async def test_leaving_lets_the_run_go_on_and_t_comes_back(make_app: MakeApp) ->
         assert len(sessions.made) == 1
 
 
+async def test_the_watch_may_tick_once_more_when_the_screens_are_gone(make_app: MakeApp) -> None:
+    app = make_app(MIRROR, Sessions())
+    async with app.run_test() as pilot:
+        await ready(pilot)
+    assert not app.screen_stack
+    app.watch_runs()
+
+
 async def test_a_run_that_ends_elsewhere_is_told_and_its_report_kept(make_app: MakeApp) -> None:
     sessions = Sessions()
     app = make_app(MIRROR, sessions)

@@ -15,7 +15,6 @@ import jsonschema
 import pytest
 
 from tui_sync import cli, profiles
-from tui_sync.connectors.registry import schemes
 from tui_sync.connectors.sftp.randomart import randomart
 from tui_sync.profiles import imports, template
 from tui_sync.profiles.editor import json_schema
@@ -48,12 +47,9 @@ def test_a_new_profile_is_valid_annotated_and_for_its_owner_alone(
     assert (profile.source, profile.target, profile.options) == (pair.source, pair.target, pair.options)
 
 
-needs_s3 = pytest.mark.skipif("s3" not in schemes(), reason="there is no S3 connector")
-
-
 @pytest.mark.parametrize(
     "places",
-    [pytest.param(("sftp://h/a", "s3://bucket/x"), marks=needs_s3), ("/a", "sftp://[::1]:23/~/")],
+    [("sftp://h/a", "s3://bucket/x"), ("/a", "sftp://[::1]:23/~/")],
 )
 def test_what_a_new_profile_has_commented_out_is_valid_too(folder: Path, places: tuple[str, str]) -> None:
     pair = profiles.quick(*places)
@@ -213,7 +209,6 @@ def test_an_alias_of_rclone_leads_below_its_folder(tmp_path: Path, place: str, p
     assert imports.address(found[name], rest) == path
 
 
-@needs_s3
 def test_a_login_in_an_endpoint_is_neither_imported_nor_read(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -289,7 +284,6 @@ def test_rclones_remotes_are_listed_without_their_secrets(
     assert "type drive" in lines["drive"]
 
 
-@needs_s3
 def test_a_profile_is_made_of_remotes(rclone: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["profiles", "import", "rclone", "--file", str(rclone), "--name", "both"]
     assert cli.main([*arguments, "--source", "nas:/srv/100% photos", "--target", "bucket:photos/all"]) == 0

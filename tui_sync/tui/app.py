@@ -239,6 +239,9 @@ class TuiSyncApp(App[int]):
 
     def watch_runs(self) -> None:
         """Look after the runs: a line about one elsewhere, the terminal's title, and a bell at the end."""
+        if not self.is_running:
+            # The app's own timers outlive its screens.
+            return
         for work in self._works:
             if work.engine is not None and not work.told and work.engine.wait(0):
                 work.told = True
