@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -298,33 +298,42 @@ def test_a_login_under_way_is_given_up(sshd: Sshd, tmp_path: Path, marked: Path)
         until_none(marked)
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
-def test_killed_in_the_middle_no_process_stays(
-    sshd: Sshd, tmp_path: Path, marked: Path, signal_number: int
-) -> None:
+def copying_a_large_file(
+    sshd: Sshd, folder: Path, marked: Path, by: Sequence[str] = (), stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    """The program in the middle of it, started ``by`` another."""
     for side in ("source", "target"):
-        (tmp_path / side).mkdir()
-    with (tmp_path / "source" / "large").open("wb") as file:
+        (folder / side).mkdir()
+    with (folder / "source" / "large").open("wb") as file:
         file.truncate(4 << 30)
-    profile = tmp_path / "pair.toml"
+    profile = folder / "pair.toml"
     profile.write_text(
         "".join(
-            f'[{side}]\nurl = "{sshd.url(tmp_path / side)}"\nidentity_file = "{sshd.identity_file}"\n'
+            f'[{side}]\nurl = "{sshd.url(folder / side)}"\nidentity_file = "{sshd.identity_file}"\n'
             f'known_hosts = "{sshd.known_hosts}"\ntransport = "openssh"\nssh_config = "none"\n'
             for side in ("source", "target")
         )
     )
     process = subprocess.Popen(
-        [sys.executable, "-m", "tui_sync", "--batch", str(profile)],
-        env={**os.environ, "TMPDIR": str(marked), "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},
+        [*by, sys.executable, "-m", "tui_sync", "--batch", str(profile)],
+        env={**os.environ, "TMPDIR": str(marked), "PYTHONPATH": str(ROOT), "HOME": str(folder)},
+        stdin=stdin,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 30
-    while not any((tmp_path / "target").iterdir()):
+    while not any((folder / "target").iterdir()):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_in_the_middle_no_process_stays(
+    sshd: Sshd, tmp_path: Path, marked: Path, signal_number: int
+) -> None:
+    process = copying_a_large_file(sshd, tmp_path, marked)
     assert len(processes(marked)) >= 3
     # The first SIGTERM lets the file come to its end, the second does not.
     deadline = time.monotonic() + 30
@@ -335,3 +344,25 @@ def test_killed_in_the_middle_no_process_stays(
             process.wait(0.5)
     until_none(marked)
     assert not (tmp_path / "target" / "large").exists()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_an_interrupt_is_for_us_and_what_ssh_asks_not_for_the_terminal(
+    sshd: Sshd, tmp_path: Path, marked: Path, terminal: bool
+) -> None:
+    """A terminal interrupts a whole group of processes, and can be asked by those of its session."""
+    theirs, ours = os.openpty()
+    try:
+        by = ["setsid", "--ctty"] if terminal else ["setsid"]
+        process = copying_a_large_file(sshd, tmp_path, marked, by, stdin=ours)
+        mine = os.getsid(process.pid)
+        found = [pid for pid, command in processes(marked).items() if command.startswith("ssh\0")]
+        assert len(found) >= 2
+        assert {os.getpgid(pid) for pid in found} == set(found)
+        assert {os.getsid(pid) for pid in found} == (set(found) if terminal else {mine})
+        process.kill()
+        process.wait(10)
+        until_none(marked)
+    finally:
+        os.close(theirs)
+        os.close(ours)

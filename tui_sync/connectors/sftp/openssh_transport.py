@@ -66,6 +66,15 @@ def sees_the_same_home() -> bool:
         return False
 
 
+def _has_terminal() -> bool:
+    """Whether this program is run from one, which those it starts could ask and be interrupted by."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 class Dialer:
     """Makes logins for one endpoint; ``abort`` ends those under way."""
 
@@ -135,6 +144,7 @@ class _Process:
         # What it had said when it was logged in.
         self.greeting = b""
         self._logged_in = threading.Event()
+        terminal = _has_terminal()
         ours, theirs = [], []
         try:
             for number in range(3):
@@ -149,8 +159,10 @@ class _Process:
                 stderr=theirs[2],
                 env=dict(environment),
                 # An interrupt from the terminal is for this program, which lets files come to their end, and
-                # without a terminal ssh asks nobody but the askpass program.
-                start_new_session=True,
+                # without a terminal ssh asks nobody but the askpass program. Where there is none a session of
+                # its own would do no more than have ssh scheduled apart from us (sched(7), autogroup).
+                start_new_session=terminal,
+                process_group=None if terminal else 0,
             )
         except OSError as error:
             for descriptor in ours:
