@@ -8,7 +8,6 @@ import io
 import json
 import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -80,6 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _internal(error: Exception, as_json: bool) -> int:
     _report(f"internal error: {type(error).__name__}: {printable(str(error))}", as_json)
     if os.environ.get("TUI_SYNC_DEBUG") == "1":
+        import traceback
+
         with suppress(OSError):
             traceback.print_exception(error)
     else:

@@ -5,7 +5,6 @@ One check for every path component, one function that makes a name printable, an
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -106,6 +105,9 @@ def temporary(path: str, tag: str) -> str:
 
     ``tag`` is the ledger's own, so that two machines never write to one temporary file.
     """
+    # Slow to load.
+    import hashlib
+
     directory, _, name = path.rpartition("/")
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:20]
     temp = f"{OURS}-{tag}-{digest}.part"

@@ -27,7 +27,7 @@ import paramiko
 from tests.support.sshd import Sshd, sshd_missing
 from tui_sync import names
 from tui_sync.connectors.base import Endpoint, HostKey
-from tui_sync.connectors.sftp.connector import connect
+from tui_sync.connectors.sftp.dialing import connect
 
 REQUIRED = 8.0
 LOOP_BLOCK = 32 << 10

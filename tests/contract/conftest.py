@@ -16,7 +16,7 @@ from tui_sync.connectors import local
 from tui_sync.connectors.base import Connector, Endpoint, Reader, Writer
 from tui_sync.connectors.memory import MemoryConnector
 from tui_sync.connectors.s3 import connector as s3
-from tui_sync.connectors.sftp import connector as sftp
+from tui_sync.connectors.sftp import dialing
 from tui_sync.model import Kind
 
 
@@ -182,7 +182,7 @@ def _sftp(transport: str) -> Callable[[pytest.FixtureRequest, Path], Place]:
         server: Sshd = request.getfixturevalue("sshd")
         root = tmp_path / "root"
         endpoint = server.endpoint(root, transport=transport, ssh_config="none")
-        return DiskPlace(root, lambda: sftp.connect(endpoint, BatchPrompts()))
+        return DiskPlace(root, lambda: dialing.connect(endpoint, BatchPrompts()))
 
     return place
 

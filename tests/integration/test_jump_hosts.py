@@ -16,7 +16,7 @@ from tests.support.proxy import Proxy
 from tests.support.ssh_server import SshServer
 from tests.support.sshd import Sshd, make_key
 from tui_sync.connectors.base import Endpoint, HostKey
-from tui_sync.connectors.sftp.connector import connect
+from tui_sync.connectors.sftp.dialing import connect
 from tui_sync.errors import ChangedHostKey, LoginRefused, UnknownHostKey
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="ssh is not installed")

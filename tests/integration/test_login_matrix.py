@@ -13,7 +13,7 @@ import pytest
 from tests.support.ssh_server import SshServer
 from tests.support.sshd import Sshd, make_key
 from tui_sync.connectors.base import Connector, Endpoint, HostKey
-from tui_sync.connectors.sftp.connector import connect
+from tui_sync.connectors.sftp.dialing import connect
 from tui_sync.errors import ChangedHostKey, LoginRefused, UnknownHostKey
 
 SECRET = "a passphrase never shown"

@@ -22,6 +22,7 @@ from tests.support.sshd import Sshd
 from tui_sync import names
 from tui_sync.connectors.base import Connector, Endpoint, Upload
 from tui_sync.connectors.sftp import connector as sftp
+from tui_sync.connectors.sftp import dialing
 from tui_sync.connectors.sftp import session as sftp_session
 from tui_sync.errors import (
     AlreadyExists,
@@ -40,7 +41,7 @@ TAG = "0badcafe"
 
 
 def connect(endpoint: Endpoint) -> Connector:
-    return sftp.connect(endpoint, BatchPrompts())
+    return dialing.connect(endpoint, BatchPrompts())
 
 
 @pytest.fixture

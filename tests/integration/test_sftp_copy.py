@@ -14,6 +14,7 @@ from tests.support.sshd import Sshd
 from tui_sync import names
 from tui_sync.connectors.base import Upload
 from tui_sync.connectors.sftp import connector as sftp
+from tui_sync.connectors.sftp import dialing
 from tui_sync.connectors.sftp.download import SftpDownload
 
 TAG = "0badcafe"
@@ -28,7 +29,7 @@ def sides(
     for name in ("source", "target"):
         (tmp_path / name).mkdir()
         endpoint = sshd.endpoint(tmp_path / name, transport=request.param, ssh_config="none")
-        found.append(sftp.connect(endpoint, BatchPrompts()))
+        found.append(dialing.connect(endpoint, BatchPrompts()))
     yield found[0], found[1]
     for connector in found:
         connector.close()

@@ -13,7 +13,7 @@ from tests.contract.support import MTIME, BatchPrompts, read, store
 from tests.support.sshd import Sshd
 from tui_sync import names
 from tui_sync.connectors.sftp import connector as sftp
-from tui_sync.connectors.sftp import pool
+from tui_sync.connectors.sftp import dialing, pool
 from tui_sync.connectors.sftp.paramiko_packets import BulkPacketizer
 from tui_sync.connectors.sftp.pool import SessionPool
 from tui_sync.errors import ConnectionLost, StorageError
@@ -40,7 +40,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def connect(server: Sshd, root: Path, transport: str) -> sftp.SftpConnector:
-    connector = sftp.connect(server.endpoint(root, transport=transport, ssh_config="none"), BatchPrompts())
+    connector = dialing.connect(server.endpoint(root, transport=transport, ssh_config="none"), BatchPrompts())
     # What opens them in the background, here and now.
     pool = connector._pool
     opened = []

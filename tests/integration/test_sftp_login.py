@@ -17,7 +17,7 @@ from tests.support.ssh_server import SshServer
 from tests.support.sshd import Sshd, free_port, make_key
 from tui_sync.connectors.base import Connector, Endpoint, HostKey
 from tui_sync.connectors.sftp import known_hosts
-from tui_sync.connectors.sftp.connector import connect
+from tui_sync.connectors.sftp.dialing import connect
 from tui_sync.errors import (
     ChangedHostKey,
     ConnectError,

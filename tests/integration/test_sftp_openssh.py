@@ -23,7 +23,8 @@ from tests.support.ssh_server import SshServer
 from tests.support.sshd import Sshd, make_key
 from tui_sync.connectors.base import Endpoint, HostKey
 from tui_sync.connectors.sftp import openssh_transport
-from tui_sync.connectors.sftp.connector import SftpConnector, connect
+from tui_sync.connectors.sftp.connector import SftpConnector
+from tui_sync.connectors.sftp.dialing import connect
 from tui_sync.connectors.sftp.login import login_of
 from tui_sync.connectors.sftp.pool import SessionPool
 from tui_sync.errors import (
@@ -327,6 +328,16 @@ def copying_a_large_file(
         assert process.poll() is None
         time.sleep(0.02)
     return process
+
+
+def test_a_login_that_was_begun_and_never_waited_for_is_given_up(sshd: Sshd, marked: Path) -> None:
+    dialer = openssh_transport.Dialer(login_of(endpoint(sshd), Prompts()))
+    dialer.begin()
+    assert processes(marked)
+    dialer.abort()
+    until_none(marked)
+    with pytest.raises(ConnectError, match="closed"):
+        dialer.connect()
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])

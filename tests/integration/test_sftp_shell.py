@@ -17,8 +17,7 @@ from tests.support.sshd import Sshd
 from tui_sync.cancel import CancelToken
 from tui_sync.connectors.base import Endpoint
 from tui_sync.connectors.digest import digest
-from tui_sync.connectors.sftp import connector as sftp
-from tui_sync.connectors.sftp import shell
+from tui_sync.connectors.sftp import dialing, shell
 from tui_sync.connectors.sftp.connector import SftpConnector
 from tui_sync.connectors.sftp.shell import Hashed, Shell
 from tui_sync.connectors.sftp.transport import ByteChannel
@@ -42,7 +41,7 @@ HOSTILE = [
 
 
 def connect(server: Sshd, root: Path, transport: str = "paramiko") -> SftpConnector:
-    return sftp.connect(server.endpoint(root, transport=transport, ssh_config="none"), BatchPrompts())
+    return dialing.connect(server.endpoint(root, transport=transport, ssh_config="none"), BatchPrompts())
 
 
 def sha256(data: bytes) -> str:
@@ -212,7 +211,7 @@ def test_a_shell_that_sees_other_files_is_not_believed(tmp_path: Path) -> None:
             {"known_hosts": str(hosts), "ssh_config": "none"},
             {"password": lambda: "right"},
         )
-        connector = sftp.connect(endpoint, BatchPrompts())
+        connector = dialing.connect(endpoint, BatchPrompts())
         try:
             reader = connector.reader()
             assert reader.hashes(), "there is one"

@@ -20,6 +20,7 @@ ROOMS = [
     "tui_sync.connectors.registry",
     "tui_sync.connectors.local",
     "tui_sync.connectors.memory",
+    "tui_sync.connectors.sftp.dialing",
     "tui_sync.connectors.sftp.connector",
 ]
 FACES_OWN = ("textual", "rich", "click")
@@ -45,6 +46,14 @@ def test_no_room_below_the_faces_loads_what_is_theirs(room: str) -> None:
 )
 def test_ssh_is_loaded_only_when_it_is_asked_for(room: str) -> None:
     assert "paramiko" not in loaded_by(f"import {room}")
+
+
+def test_ssh_can_be_started_before_what_works_on_a_session_is_loaded() -> None:
+    code = "import tui_sync.connectors.sftp.dialing, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.removeprefix("tui_sync.connectors.sftp.") for name in done.stdout.split()}
+    assert "openssh_transport" in loaded
+    assert not loaded & {"connector", "session", "wire", "pool", "upload"}
 
 
 def test_the_check_can_fail() -> None:

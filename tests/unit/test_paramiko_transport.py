@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from paramiko.buffered_pipe import BufferedPipe, PipeTimeout
 from paramiko.common import MSG_CHANNEL_DATA, MSG_IGNORE
 
-from tui_sync.connectors.sftp import wire
+from tui_sync.connectors.sftp.framing import MAX_PACKET
 from tui_sync.connectors.sftp.paramiko_packets import (
     BufferedSocket,
     BulkPacketizer,
@@ -104,9 +104,9 @@ def test_the_pipe_gives_out_every_byte_in_whole_packets(
 
 def test_a_packet_too_long_to_be_one_is_given_out_at_once() -> None:
     pipe = PacketPipe()
-    pipe.feed((wire.MAX_PACKET + 1).to_bytes(4, "big")[:3])
+    pipe.feed((MAX_PACKET + 1).to_bytes(4, "big")[:3])
     assert not pipe.read_ready()
-    pipe.feed((wire.MAX_PACKET + 1).to_bytes(4, "big")[3:] + b"xyz")
+    pipe.feed((MAX_PACKET + 1).to_bytes(4, "big")[3:] + b"xyz")
     assert len(pipe.read(100, 0)) == 7
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 from tui_sync.connectors.base import Buffer
-from tui_sync.connectors.sftp import wire
+from tui_sync.connectors.sftp.framing import MAX_PACKET
 from tui_sync.connectors.sftp.pipes import _SLICES, Packets, PipeChannel, pipe
 from tui_sync.errors import ConnectionLost, StorageError, TimedOut
 
@@ -68,8 +68,8 @@ def test_every_byte_arrives_in_whole_packets(both: tuple[PipeChannel, int, int],
 
 def test_what_cannot_be_a_packet_is_let_through_for_the_session_to_refuse() -> None:
     reading, writing = (socket.socket(fileno=end) for end in pipe())
-    writing.sendall(stream_of([9]) + (wire.MAX_PACKET + 1).to_bytes(4, "big") + b"rest")
-    assert Packets(reading).read() == stream_of([9]) + (wire.MAX_PACKET + 1).to_bytes(4, "big") + b"rest"
+    writing.sendall(stream_of([9]) + (MAX_PACKET + 1).to_bytes(4, "big") + b"rest")
+    assert Packets(reading).read() == stream_of([9]) + (MAX_PACKET + 1).to_bytes(4, "big") + b"rest"
     reading.close()
     writing.close()
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tui_sync.connectors.sftp import wire
+from tui_sync.connectors.sftp.framing import MAX_PACKET
 from tui_sync.errors import StorageError
 
 u32 = st.integers(0, 2**32 - 1)
@@ -137,7 +138,7 @@ def test_claims_are_checked(packet: bytes) -> None:
         wire.decode_response(packet)
 
 
-@pytest.mark.parametrize("length", [0, 4, wire.MAX_PACKET + 1, 0xFFFFFFFF])
+@pytest.mark.parametrize("length", [0, 4, MAX_PACKET + 1, 0xFFFFFFFF])
 def test_a_packet_of_an_impossible_length_is_refused(length: int) -> None:
     with pytest.raises(StorageError, match=f"length of {length} bytes"):
         list(wire.Framer().feed(struct.pack(">I", length) + b"x"))

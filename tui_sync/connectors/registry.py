@@ -12,7 +12,7 @@ from tui_sync.errors import UsageError
 # In the order of how long they take to load.
 _MODULES = {
     "file": "tui_sync.connectors.local",
-    "sftp": "tui_sync.connectors.sftp.connector",
+    "sftp": "tui_sync.connectors.sftp.dialing",
     "s3": "tui_sync.connectors.s3.connector",
 }
 

@@ -6,7 +6,6 @@ import contextlib
 import ipaddress
 import stat
 from collections.abc import Sequence
-from functools import partial
 
 from tui_sync.connectors.base import (
     LOOPBACK,
@@ -19,17 +18,16 @@ from tui_sync.connectors.base import (
     Mark,
     Parcel,
     Place,
-    Prompts,
     Range,
     Upload,
     prefixes,
 )
 from tui_sync.connectors.digest import ALGORITHM
-from tui_sync.connectors.sftp import listing, openssh_transport, packs, wire
+from tui_sync.connectors.sftp import listing, packs, wire
 from tui_sync.connectors.sftp.backup import back_up_many
 from tui_sync.connectors.sftp.download import SftpDownload
 from tui_sync.connectors.sftp.links import Links
-from tui_sync.connectors.sftp.login import Login, login_of
+from tui_sync.connectors.sftp.login import Login
 from tui_sync.connectors.sftp.pool import FAR_S, SessionPool
 from tui_sync.connectors.sftp.remote import SECOND_NS, Remote
 from tui_sync.connectors.sftp.rename import rename_new, rename_over
@@ -38,7 +36,6 @@ from tui_sync.connectors.sftp.shell import Shell
 from tui_sync.connectors.sftp.upload import SftpUpload
 from tui_sync.errors import (
     AlreadyExists,
-    ConnectError,
     ConnectionLost,
     NotFound,
     NotSupported,
@@ -48,51 +45,6 @@ from tui_sync.errors import (
 )
 from tui_sync.model import Entry
 from tui_sync.names import printable
-
-
-def connect(endpoint: Endpoint, prompts: Prompts) -> SftpConnector:
-    """Log in and find the root, which need not exist as long as its parent does.
-
-    Raises ConnectError and its kinds, also where a login has no SFTP to it, UsageError for a bad option, and
-    NotFound where the root cannot be made either.
-    """
-    login = login_of(endpoint, prompts)
-    pool = _pool(endpoint, login)
-    try:
-        try:
-            pool.release(pool.acquire())
-        except (ConnectionLost, TimedOut):
-            raise
-        except StorageError as error:
-            # An answer to the login, whatever it says: there is nothing yet to be stored or found.
-            raise ConnectError(f"cannot use SFTP at {login.server}: {error}") from error
-        return SftpConnector(endpoint, pool, login)
-    except BaseException:
-        pool.close()
-        raise
-
-
-def _pool(endpoint: Endpoint, login: Login) -> SessionPool:
-    if _by_ssh(endpoint, login):
-        dialer = openssh_transport.Dialer(login)
-        return SessionPool(dialer.connect, abort=dialer.abort)
-    # Slow to load.
-    from tui_sync.connectors.sftp import paramiko_transport
-
-    return SessionPool(partial(paramiko_transport.connect, login))
-
-
-def _by_ssh(endpoint: Endpoint, login: Login) -> bool:
-    """Which transport it is; left to us it is ssh, unless a stored password can only be typed in there."""
-    transport = endpoint.options.get("transport", "auto")
-    if transport != "auto":
-        return transport == "openssh"
-    found = {"identity_file", "known_hosts", "ssh_config"} <= endpoint.options.keys()
-    return (
-        openssh_transport.installed()
-        and not login.configured("password")
-        and (found or openssh_transport.sees_the_same_home())
-    )
 
 
 class SftpConnector:

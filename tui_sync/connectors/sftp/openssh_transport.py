@@ -83,16 +83,21 @@ class Dialer:
         self._lock = threading.Lock()
         self._aborted = False
         self._under_way: list[OpensshTransport] = []
+        self._begun: OpensshTransport | None = None
+
+    def begin(self) -> None:
+        """Start the login that the first ``connect`` waits for. Raises ConnectError, or UsageError."""
+        if not installed():
+            raise UsageError(
+                'the ssh program is not installed: install it, or write transport = "paramiko" in the profile'
+            )
+        self._begun = self._start()
 
     def connect(self) -> OpensshTransport:
         """Log in; asks about an unknown host key.
 
         Raises ConnectError, UnknownHostKey, ChangedHostKey, LoginRefused, or UsageError.
         """
-        if not installed():
-            raise UsageError(
-                'the ssh program is not installed: install it, or write transport = "paramiko" in the profile'
-            )
         try:
             return self._connect()
         except _HostKeyFailed as failed:
@@ -114,12 +119,18 @@ class Dialer:
         for transport in under_way:
             transport.close()
 
-    def _connect(self) -> OpensshTransport:
+    def _start(self) -> OpensshTransport:
         transport = OpensshTransport(self._login)
         with self._lock:
             self._under_way.append(transport)
-            aborted = self._aborted
+        return transport
+
+    def _connect(self) -> OpensshTransport:
+        begun, self._begun = self._begun, None
+        transport = begun or self._start()
         try:
+            with self._lock:
+                aborted = self._aborted
             if aborted:
                 raise ConnectError("the connection was closed")
             transport.log_in()

@@ -23,7 +23,7 @@ from paramiko.common import MSG_CHANNEL_DATA, MSG_IGNORE
 from paramiko.packet import NeedRekeyException, Packetizer
 
 from tui_sync.connectors.base import Buffer
-from tui_sync.connectors.sftp.wire import MAX_PACKET
+from tui_sync.connectors.sftp.framing import MAX_PACKET
 
 _STALL_S = 60.0
 # A packet of SSH, and as much again, so that what is left over is seldom moved.

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from tui_sync.connectors.base import Buffer
-from tui_sync.connectors.sftp.wire import MAX_PACKET
+from tui_sync.connectors.sftp.framing import MAX_PACKET
 from tui_sync.errors import ConnectionLost, StorageError, TimedOut
 
 # As much of it as the system grants.

@@ -29,11 +29,10 @@ from tui_sync.connectors.sftp.fields import (
     string,
     text,
 )
-from tui_sync.connectors.sftp.framing import MAX_PACKET, Framer
+from tui_sync.connectors.sftp.framing import Framer
 
 # What packets are made of, and come in, is had together with them.
 __all__ = [
-    "MAX_PACKET",
     "NO_ATTRIBUTES",
     "Attributes",
     "Fields",
