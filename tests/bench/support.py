@@ -186,7 +186,14 @@ def run(command: Sequence[str], home: Path) -> Took:
     with tempfile.TemporaryFile() as output:
         before = time.perf_counter()
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, cwd=home
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            cwd=home,
+            # Without a terminal, as cron and CI run them.
+            start_new_session=True,
         )
         watch = threading.Timer(_LONGEST_S, process.kill)
         watch.start()

@@ -397,14 +397,19 @@ class Engine:
             _log.exception("a pack failed")
         finally:
             self._progress.leave(slot)
+        elapsed = slot.elapsed_s / len(tried)
+        ended: list[Outcome] = []
+        again: list[tuple[Item, Earlier]] = []
         for item, result in zip(tried, results, strict=True):
             if isinstance(result, Copied):
-                self._settle(None, self._done(item, slot.elapsed_s / len(tried), result, 1))
+                ended.append(self._done(item, elapsed, result, 1))
             elif isinstance(result, TuiSyncError) and not result.retryable and not _may_open(result):
-                self._settle(None, _ended_by(item, result, 1))
+                ended.append(_ended_by(item, result, 1))
             else:
-                earlier = result if isinstance(result, Earlier) else Earlier()
-                self._carry_out(item, partial(self._copier.copy, earlier=earlier), told=True)
+                again.append((item, result if isinstance(result, Earlier) else Earlier()))
+        self._settle(None, *ended)
+        for item, earlier in again:
+            self._carry_out(item, partial(self._copier.copy, earlier=earlier), told=True)
 
     def _delete(self) -> None:
         self._progress.phase = "deletes"
@@ -444,7 +449,7 @@ class Engine:
                 unfinished.item, Status.FAILED, error=str(unfinished), error_kind=unfinished.cause
             )
             self._receipt.took_back(outcome)
-            self._recorder.put(outcome)
+            self._recorder.put((outcome,))
 
     def _clear_trash(self) -> None:
         """What is in the trash for long enough goes at the end of a run that went well, and of no other."""
@@ -549,10 +554,11 @@ class Engine:
         folder = self._receipt.missing_folder(item.path)
         return f"not tried: the folder “{names.printable(folder)}” could not be made" if folder else ""
 
-    def _settle(self, slot: Slot | None, outcome: Outcome) -> None:
-        self._receipt.add(outcome)
-        self._progress.end(slot, outcome)
-        self._recorder.put(outcome)
+    def _settle(self, slot: Slot | None, *outcomes: Outcome) -> None:
+        for outcome in outcomes:
+            self._receipt.add(outcome)
+            self._progress.end(slot, outcome)
+        self._recorder.put(outcomes)
 
     def _make_folder(self, item: Item, _slot: Slot) -> None:
         self._folders.make(item)

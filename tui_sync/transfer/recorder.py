@@ -6,10 +6,9 @@ What a kill can lose of the receipt is the last fifth of a second.
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from tui_sync.errors import TuiSyncError
@@ -17,6 +16,7 @@ from tui_sync.ledger import Ledger
 from tui_sync.model import Item, Outcome
 
 _BATCH = 500
+_MOST = 4 * _BATCH
 _WAIT_S = 0.2
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -44,7 +44,9 @@ class Recorder:
         self._run_id = run_id
         self._listener = listener
         self._failed = failed
-        self._queue: queue.Queue[Outcome | None] = queue.Queue(maxsize=4 * _BATCH)
+        self._change = threading.Condition()
+        self._waiting: list[Outcome] = []
+        self._closed = False
         self._broken = False
         self._thread = threading.Thread(target=self._work, name="tui-sync-recorder", daemon=True)
 
@@ -55,38 +57,41 @@ class Recorder:
         if self._listener is not None:
             self._tell(self._listener.started, item)
 
-    def put(self, outcome: Outcome) -> None:
-        self._queue.put(outcome)
+    def put(self, outcomes: Sequence[Outcome]) -> None:
+        with self._change:
+            while len(self._waiting) >= _MOST:
+                self._change.wait()
+            self._waiting.extend(outcomes)
+            self._change.notify_all()
 
     def close(self) -> None:
         """Return when all that was put is recorded."""
-        self._queue.put(None)
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
         self._thread.join()
 
     def _work(self) -> None:
-        ended = False
-        while not ended:
-            batch: list[Outcome] = []
-            taken = self._queue.get()
-            due = time.monotonic() + _WAIT_S
-            while taken is not None:
-                batch.append(taken)
-                try:
-                    left = due - time.monotonic()
-                    if len(batch) >= _BATCH or left <= 0:
-                        break
-                    taken = self._queue.get(timeout=left)
-                except queue.Empty:
-                    break
-            else:
-                ended = True
+        while batch := self._take():
             self._record(batch)
             for outcome in batch:
                 if self._listener is not None:
                     self._tell(self._listener.ended, outcome)
 
+    def _take(self) -> list[Outcome]:
+        """What there is, once that is many or the first has waited for long enough; empty at the end."""
+        with self._change:
+            while not self._waiting and not self._closed:
+                self._change.wait()
+            due = time.monotonic() + _WAIT_S
+            while len(self._waiting) < _BATCH and not self._closed and (left := due - time.monotonic()) > 0:
+                self._change.wait(left)
+            batch, self._waiting = self._waiting, []
+            self._change.notify_all()
+            return batch
+
     def _record(self, batch: list[Outcome]) -> None:
-        if not batch or self._broken:
+        if self._broken:
             return
         try:
             self._ledger.record(self._run_id, batch)
