@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -41,7 +42,9 @@ def test_after_close_every_call_tells_that_the_connection_is_lost(
     assert place.children("") == {"file", "folder"}
 
 
-def test_close_ends_reading_and_writing(place: Place, connector: Connector) -> None:
+@pytest.mark.parametrize("later_s", [0.0, 0.3])
+def test_close_ends_reading_and_writing(place: Place, connector: Connector, later_s: float) -> None:
+    """Even where everything has come meanwhile."""
     place.put("large", content(8_000_000))
     download = connector.reader().open("large")
     upload = connector.writer().upload(
@@ -49,6 +52,7 @@ def test_close_ends_reading_and_writing(place: Place, connector: Connector) -> N
     )
     blocks = download.blocks()
     next(blocks)
+    time.sleep(later_s)
     connector.close()
     with pytest.raises(ConnectionLost):
         for _ in blocks:

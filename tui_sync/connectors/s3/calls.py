@@ -35,8 +35,7 @@ class Calls:
         """Run ``job``, which must not wait for what it starts. Raises ConnectionLost after ``close``."""
         future: Future[T] = Future()
         with self._changed:
-            if self._closed:
-                raise _lost()
+            self.check()
             self._open.add(future)
             self._jobs.append((future, job))
             if self._idle >= len(self._jobs):
@@ -49,14 +48,18 @@ class Calls:
     def run(self, job: Callable[[], T]) -> T:
         """The result of ``job``. Raises what it raises. A job's own calls run on the thread it has."""
         if getattr(self._here, "inside", False):
-            if self._closed:
-                raise _lost()
+            self.check()
             return job()
         return self.start(job).result()
 
     @property
     def closed(self) -> bool:
         return self._closed
+
+    def check(self) -> None:
+        """Raises ConnectionLost after ``close``."""
+        if self._closed:
+            raise _lost()
 
     def close(self) -> None:
         with self._changed:

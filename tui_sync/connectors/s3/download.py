@@ -180,6 +180,8 @@ class S3Download:
         whole = start == 0 and end == self._entry.size
         check = self._check() if whole and end else None
         for piece in self._pieces(start, end):
+            # It may have come before the store was closed.
+            self.store.calls.check()
             if check is not None:
                 check.update(piece)
             yield piece

@@ -388,8 +388,7 @@ class S3Upload:
         return {**attributes, "Metadata": metadata}
 
     def _need(self, state: str) -> None:
-        if self._store.calls.closed:
-            self._store.calls.run(lambda: None)
+        self._store.calls.check()
         if self._state == state:
             return
         if state == "finished" and self._state == "open":
