@@ -1,5 +1,7 @@
 """The words of the project as values: frozen, slotted, standard library only.
 
+Those of which there are hundreds of thousands are named tuples, which are made in a third of the time.
+
 Units everywhere: sizes in bytes, times in integer nanoseconds UTC, paths relative POSIX ``str`` in which
 undecodable bytes are surrogate escapes (PEP 383). The root of a tree has the path ``""``.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Kind(StrEnum):
@@ -20,8 +23,7 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One file, directory or symlink as a listing reports it.
 
     ``mtime_ns`` and ``mode`` (permission bits only) are None where the storage does not know them.
@@ -42,8 +44,7 @@ class Entry:
         return Identity(self.kind, self.size, self.mtime_ns if self.etag is None else None, self.etag)
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """What has to be the same for a file to count as the same file: the precondition of an item."""
 
     kind: Kind
@@ -65,8 +66,7 @@ class ChangeKind(StrEnum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """How one path differs, and why. ``path`` is the path on the target.
 
     ``reason`` is a short phrase for people (``"size 10 -> 12"``); it may hold remote names, so it goes
@@ -104,8 +104,7 @@ GLYPHS: dict[ChangeKind, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One planned action on one path, with its preconditions.
 
     ``seq`` orders the plan: directories before what is in them; deletes run last and in reverse.
@@ -304,8 +303,7 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one item. ``synced`` is the target as it was seen after the action.
 
     ``error_kind`` is the ``kind`` of the error, ``internal`` for one that was not raised on purpose.
@@ -322,8 +320,7 @@ class Outcome:
     error_kind: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Synced:
+class Synced(NamedTuple):
     """Ledger memory of one path: this source produced that target."""
 
     path: str

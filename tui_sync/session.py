@@ -252,7 +252,7 @@ class Session:
                 return entry
             found = reader.stat(entry.path)
             # One that was replaced since it was listed stays as it was: the run will find it has drifted.
-            return replace(entry, mtime_ns=found.mtime_ns) if found.identity == entry.identity else entry
+            return entry._replace(mtime_ns=found.mtime_ns) if found.identity == entry.identity else entry
 
         return lambda source_entry, target_entry: (timed(source, source_entry), timed(target, target_entry))
 

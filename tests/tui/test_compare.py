@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from array import array
-from dataclasses import replace
 
 import pytest
 from textual.widgets import Input
@@ -439,7 +438,7 @@ async def test_one_row_and_few_bytes_are_told_as_such(
     )
     *change, source, target = fake.changed("one", 2, 1)
     etags = ("0123456789abcdef" * 2, "fedcba9876543210" * 2 + "-103")
-    item = (*change, replace(source, etag=etags[0]), replace(target, etag=etags[1]))
+    item = (*change, source._replace(etag=etags[0]), target._replace(etag=etags[1]))
     app = make_app(fake.profile(), Sessions(items=fake.items([item])))
     async with app.run_test(size=(120, 40)) as pilot:
         await ready(pilot)

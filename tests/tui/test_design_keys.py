@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from textual.command import CommandPalette
 from textual.events import MouseScrollDown
@@ -110,7 +108,7 @@ async def test_all_of_it_by_mouse(make_app: MakeApp) -> None:
     many = [fake.equal(f"many/{number:03}.txt", 10) for number in range(200)]
     found = [*fake.sample_items(), *fake.items([fake.same_folder("many"), *many])]
     found.sort(key=lambda item: item.path.split("/"))
-    sessions = Sessions(items=[replace(item, seq=seq) for seq, item in enumerate(found, 1)])
+    sessions = Sessions(items=[item._replace(seq=seq) for seq, item in enumerate(found, 1)])
     app = make_app(MIRROR, sessions)
     async with app.run_test(size=(100, 30)) as pilot:
 

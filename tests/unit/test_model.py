@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
+from enum import Enum
 
 import pytest
 
@@ -27,15 +27,24 @@ from tui_sync.model import (
 VALUES = [
     value
     for value in vars(model).values()
-    if isinstance(value, type) and dataclasses.is_dataclass(value) and value.__module__ == "tui_sync.model"
+    if isinstance(value, type) and not issubclass(value, Enum) and value.__module__ == "tui_sync.model"
 ]
 FILE = Entry("a", Kind.FILE, 10, 20, 0o644, "tag")
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: value.__name__)
 def test_every_value_is_frozen_and_slotted(value: type) -> None:
-    assert value.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    frozen = issubclass(value, tuple) or value.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert frozen
     assert "__slots__" in vars(value)
+    assert "__dict__" not in dir(value)
+
+
+def test_nothing_can_be_changed_in_an_entry() -> None:
+    with pytest.raises(AttributeError):
+        FILE.size = 11  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        FILE.owner = "me"  # type: ignore[attr-defined]
 
 
 def test_the_model_needs_the_standard_library_alone() -> None:
@@ -49,9 +58,9 @@ def test_the_model_needs_the_standard_library_alone() -> None:
 
 def test_an_identity_is_what_makes_a_file_the_same() -> None:
     assert FILE.identity == Identity(Kind.FILE, 10, None, "tag"), "an etag says more than a time"
-    assert dataclasses.replace(FILE, etag=None).identity == Identity(Kind.FILE, 10, 20)
-    assert dataclasses.replace(FILE, mode=0o600, path="b").identity == FILE.identity
-    assert dataclasses.replace(FILE, size=11).identity != FILE.identity
+    assert FILE._replace(etag=None).identity == Identity(Kind.FILE, 10, 20)
+    assert FILE._replace(mode=0o600, path="b").identity == FILE.identity
+    assert FILE._replace(size=11).identity != FILE.identity
 
 
 def test_every_kind_of_change_has_a_glyph_of_its_own() -> None:
@@ -74,7 +83,7 @@ def test_the_glyph_of_an_item(item: Item, glyph: str) -> None:
 
 
 def test_an_item_moves_the_source_s_bytes() -> None:
-    larger = dataclasses.replace(FILE, size=99)
+    larger = FILE._replace(size=99)
     assert Item(1, Action.CREATE, "a", ChangeKind.NEW, source=FILE).bytes == 10
     assert Item(1, Action.UPDATE, "a", ChangeKind.MODIFIED, source=FILE, target=larger).bytes == 10
     assert Item(1, Action.DELETE, "a", ChangeKind.EXTRA, target=FILE).bytes == 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 
 from tui_sync import names
 from tui_sync.connectors.base import Connector, Download, Features, Fetched, Listed, Place, Reader, Writer
@@ -98,7 +97,7 @@ class FollowingReader:
         return found
 
     def stat(self, path: str) -> Entry:
-        return replace(self._entry(path), path=path)
+        return self._entry(path)._replace(path=path)
 
     def open(self, path: str) -> Download:
         return self._reader.open(self._entry(path).path)
@@ -244,7 +243,7 @@ class FollowingReader:
                 raise _NotFollowed(SPECIAL)
             else:
                 return entry
-        return replace(self._reader.stat(here), path=here)
+        return self._reader.stat(here)._replace(path=here)
 
     def _step(self, here: str, text: str | None) -> tuple[str, list[str]]:
         """The folder that a link's text starts from and the names on the way, the first one last."""

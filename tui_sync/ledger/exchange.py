@@ -190,8 +190,8 @@ def _item_to_json(item: Item) -> dict[str, Any]:
         "kind": item.kind.value,
         "reason": item.reason,
         "included": item.included,
-        "source": None if item.source is None else asdict(item.source),
-        "target": None if item.target is None else asdict(item.target),
+        "source": None if item.source is None else item.source._asdict(),
+        "target": None if item.target is None else item.target._asdict(),
     }
 
 

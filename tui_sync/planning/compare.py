@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from tui_sync.connectors.base import Listed
@@ -84,7 +84,7 @@ def compare(
     pairs = _overruled(merged(source, target, judge.same, judge.why_equal), links)
     if times is not None:
         return _ahead(pairs, judge.without_times, _ByTime(judge, times), TIME_WORKERS)
-    return (judge.files(*pair) if isinstance(pair, tuple) else pair for pair in pairs)
+    return (pair if isinstance(pair, Change | EqualFiles) else judge.files(*pair) for pair in pairs)
 
 
 def equal(
@@ -145,7 +145,7 @@ def _by_kind(pair: Pair, links: Links) -> Change | None:
     source, target = pair.source, pair.target
     for side, scanned in (("source", source), ("target", target)):
         if scanned is not None and scanned.error:
-            return replace(_change(pair, ChangeKind.ERROR, f"{side}: {scanned.error}"), complete=False)
+            return _change(pair, ChangeKind.ERROR, f"{side}: {scanned.error}")._replace(complete=False)
     if pair.path == "":
         return _with_completeness(pair, _change(pair, ChangeKind.EQUAL, "the root"))
     if source is None:
@@ -193,7 +193,7 @@ def _with_completeness(pair: Pair, change: Change) -> Change:
     if not partly:
         return change
     reason = f"{change.reason}, holds an unusable name on {' and '.join(partly)}"
-    return replace(change, reason=reason, complete=False)
+    return change._replace(reason=reason, complete=False)
 
 
 def _change(pair: Pair, kind: ChangeKind, reason: str) -> Change:
@@ -216,7 +216,7 @@ def _left_out(pair: Pair, entry: Entry, links: Links) -> Change | None:
         return _change(pair, ChangeKind.EXCLUDED, NOT_FOLLOWED)
     why = links.why_not(entry.path)
     if why in links.faults:
-        return replace(_change(pair, ChangeKind.ERROR, why), complete=False)
+        return _change(pair, ChangeKind.ERROR, why)._replace(complete=False)
     return _change(pair, ChangeKind.EXCLUDED, why)
 
 
@@ -397,12 +397,12 @@ def _ahead(
     running = 0
     try:
         for pair in pairs:
-            if isinstance(pair, tuple):
+            if isinstance(pair, Change | EqualFiles):
+                ahead.append(pair)
+            else:
                 change = at_once(*pair)
                 running += change is None
                 ahead.append(pool.submit(later, *pair) if change is None else change)
-            else:
-                ahead.append(pair)
             while ahead and (
                 not isinstance(ahead[0], Future)
                 or len(ahead) >= LOOK_AHEAD

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import lt
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from tui_sync import names
 from tui_sync.connectors.base import Listed
@@ -24,8 +24,7 @@ Same: TypeAlias = Callable[[Sequence[Listed], Sequence[Listed]], int]
 _TOGETHER = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """One path with what each side has there."""
 
     path: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from tui_sync.errors import StorageError
 from tui_sync.model import (
@@ -257,7 +257,7 @@ class _Builder:
         if change is None:
             return
         if not (here.wanted or here.used):
-            nothing = replace(change, kind=ChangeKind.EXCLUDED, reason="nothing in it is included")
+            nothing = change._replace(kind=ChangeKind.EXCLUDED, reason="nothing in it is included")
             self._stay(here.seq, nothing)
         elif here.kept or not here.complete:
             self._stay(here.seq, change)
@@ -297,7 +297,7 @@ class _Builder:
                 folder = _kind(change.target) is Kind.DIRECTORY
                 in_it = "not all in it can be deleted" if folder else "its folder was not listed in full"
                 why = why or in_it
-                change = replace(change, reason=f"{change.reason}, kept: {why}")
+                change = change._replace(reason=f"{change.reason}, kept: {why}")
         if self._keep_equal or change.kind not in (ChangeKind.EQUAL, ChangeKind.EXCLUDED):
             self._item(seq, Action.SKIP, change)
 

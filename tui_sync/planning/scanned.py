@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tui_sync.connectors.base import Listed
 from tui_sync.model import Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Scanned:
+class Scanned(NamedTuple):
     """One path of one side.
 
     ``path`` is where it is on the target, ``entry.path`` where it is on its own side; only renamed files

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import time
 from collections.abc import Iterator
@@ -129,7 +128,7 @@ class Copier:
             preconditions.check_source(planned, download.entry, "since the plan was made")
             if planned.mtime_ns is None:
                 # Not every listing shows times; the open file does.
-                planned = dataclasses.replace(planned, mtime_ns=download.entry.mtime_ns)
+                planned = planned._replace(mtime_ns=download.entry.mtime_ns)
             if direct and self._backups is not None and item.action is Action.UPDATE and not earlier.moved:
                 # A second name of the file would show what is written into it.
                 earlier.moved = True

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -377,5 +376,5 @@ def as_listed(store: Store, entry: Entry) -> Entry:
     answer = store.call("list_objects_v2", "examine", entry.path, Prefix=key, MaxKeys=1)
     for found in answer.get("Contents") or ():
         if found["Key"] == key and found["Size"] == entry.size:
-            return replace(entry, etag=plain(found.get("ETag")))
+            return entry._replace(etag=plain(found.get("ETag")))
     return entry

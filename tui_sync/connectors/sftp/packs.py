@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from tui_sync.connectors.base import Fetched, Parcel
@@ -439,7 +439,7 @@ def _look_at(remote: Remote, session: SftpSession, paths: Sequence[str]) -> list
     )
     for (index, entry), reply in zip(links, texts, strict=True):
         text = _value(lambda one=reply: link_text(one))  # type: ignore[misc]
-        entries[index] = text if isinstance(text, StorageError) else replace(entry, link_target=text)
+        entries[index] = text if isinstance(text, StorageError) else entry._replace(link_target=text)
     return entries
 
 

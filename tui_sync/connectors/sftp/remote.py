@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import repeat
 
@@ -133,7 +133,7 @@ class Remote:
         if entry.kind is not Kind.SYMLINK:
             return entry
         full = self.full(path)
-        return replace(entry, link_target=link_text(session.send(wire.ReadLink(full), "read the link", full)))
+        return entry._replace(link_target=link_text(session.send(wire.ReadLink(full), "read the link", full)))
 
     def exists(self, session: SftpSession, path: str) -> bool:
         try:
