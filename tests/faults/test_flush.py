@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -386,7 +385,7 @@ def test_a_flush_does_not_wait_for_those_who_hash(
 
 def test_a_folder_of_files_that_nobody_may_read_is_not_flushed(tmp_path: Path, sync_program: Path) -> None:
     server, connector = served(tmp_path)
-    several = [replace(one, mode=0 if one.path.startswith("a/") else 0o640) for one in parcels()]
+    several = [one._replace(mode=0 if one.path.startswith("a/") else 0o640) for one in parcels()]
     staged = connector.writer().stage_many(several)
     assert all(isinstance(entry, Entry) for entry in staged)
     [asked] = flushed(sync_program)

@@ -192,8 +192,7 @@ class Upload(Protocol):
         """Remove what was staged. Never raises; does nothing after ``publish``; may be called twice."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(NamedTuple):
     """A small file, read whole: its entry when it was opened, its bytes, and its entry after that."""
 
     before: Entry
@@ -201,8 +200,7 @@ class Fetched:
     after: Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(NamedTuple):
     """A small file to be staged whole under ``temporary``, and then published as ``path``."""
 
     path: str

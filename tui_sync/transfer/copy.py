@@ -6,8 +6,8 @@ import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from tui_sync.cancel import CancelToken
 from tui_sync.connectors.base import Buffer, Download, Reader, Upload, Writer
@@ -44,8 +44,7 @@ _CHECK_FIRST_BYTES = 1 << 20
 _LOOK_S = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Copied:
+class Copied(NamedTuple):
     """A published file: the target's own word on it, and how far it was verified."""
 
     entry: Entry
@@ -199,9 +198,9 @@ class Copier:
             # What a storage copies by itself was never compared with a digest from here.
             reached = verify.with_storage(reached, self._target.features)
         copied = Copied(staged, size, reached)
-        copied = replace(copied, entry=self._publish(item, upload, copied, earlier))
+        copied = copied._replace(entry=self._publish(item, upload, copied, earlier))
         if upload.staged_path is None and digest is not None:
-            copied = replace(copied, verified=self._read_back(item.path, digest.hexdigest()))
+            copied = copied._replace(verified=self._read_back(item.path, digest.hexdigest()))
         return copied
 
     def _read_back(self, path: str, digest: str) -> Verify:
@@ -345,4 +344,4 @@ class Copier:
             return None
         if not preconditions.is_published(item, earlier.unanswered.entry, found):
             return None
-        return replace(earlier.unanswered, entry=found)
+        return earlier.unanswered._replace(entry=found)

@@ -454,6 +454,8 @@ def _waves(remote: Remote, session: SftpSession, files: Sequence[T]) -> Iterator
 
 
 def _blocks(size: int, limit: int) -> list[tuple[int, int]]:
+    if 0 < size <= limit:
+        return [(0, size)]
     return [(start, min(limit, size - start)) for start in range(0, size, limit)]
 
 
