@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -340,6 +342,46 @@ def test_a_login_that_was_begun_and_never_waited_for_is_given_up(sshd: Sshd, mar
         dialer.connect()
 
 
+@pytest.mark.parametrize("lacking", ["pipe", "PipeChannel"])
+def test_what_is_short_here_leaves_the_channels_there_are(
+    sshd: Sshd, tmp_path: Path, marked: Path, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    (tmp_path / "one").write_text("one")
+    connector = connect(replace(endpoint(sshd), path=str(tmp_path)), Prompts())
+    before = processes(marked)
+
+    def too_many(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(openssh_transport, lacking, too_many)
+    pool = connector._pool
+    with pool.session() as session, pool.session() as another:
+        assert another is session
+    assert not connector.reader().hashes()
+    with connector.reader().open("one") as download:
+        assert b"".join(bytes(block) for block in download.blocks()) == b"one"
+    connector.close()
+    assert before
+    until_none(marked)
+
+
+def test_without_a_thread_to_listen_there_is_no_ssh(
+    sshd: Sshd, marked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def no_more(thread: threading.Thread) -> None:
+        if thread.name == "tui-sync-ssh":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    there = len(os.listdir("/proc/self/fd"))
+    assert refused(endpoint(sshd), ConnectError) == "cannot start ssh: can't start new thread"
+    until_none(marked)
+    assert len(os.listdir("/proc/self/fd")) == there
+
+
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
 def test_killed_in_the_middle_no_process_stays(
     sshd: Sshd, tmp_path: Path, marked: Path, signal_number: int
@@ -363,17 +405,20 @@ def test_an_interrupt_is_for_us_and_what_ssh_asks_not_for_the_terminal(
 ) -> None:
     """A terminal interrupts a whole group of processes, and can be asked by those of its session."""
     theirs, ours = os.openpty()
-    try:
-        by = ["setsid", "--ctty"] if terminal else ["setsid"]
+    by = ["setsid", "--ctty"] if terminal else ["setsid"]
+    with contextlib.closing(os.fdopen(theirs)) as screen:
         process = copying_a_large_file(sshd, tmp_path, marked, by, stdin=ours)
+        os.close(ours)
         mine = os.getsid(process.pid)
         found = [pid for pid, command in processes(marked).items() if command.startswith("ssh\0")]
         assert len(found) >= 2
         assert {os.getpgid(pid) for pid in found} == set(found)
         assert {os.getsid(pid) for pid in found} == (set(found) if terminal else {mine})
-        process.kill()
-        process.wait(10)
-        until_none(marked)
-    finally:
-        os.close(theirs)
-        os.close(ours)
+        if terminal:
+            # As when its window is closed.
+            screen.close()
+        else:
+            process.send_signal(signal.SIGHUP)
+        assert process.wait(10) == 130
+    until_none(marked)
+    assert list(marked.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import socket
@@ -197,3 +198,18 @@ def test_a_sender_does_not_wait_for_the_rest_of_a_packet(both: tuple[PipeChannel
     channel.send([bytes(MUCH)], 2)
     thread.join(10)
     assert taken == MUCH
+
+
+def test_where_there_can_be_no_more_pipes_both_ends_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_many() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    (ours, theirs), (reading, writing) = pipe(), pipe()
+    monkeypatch.setattr(os, "pipe", too_many)
+    with pytest.raises(OSError, match="Too many"):
+        PipeChannel(reading, theirs, lambda _: ConnectionLost("ended"))
+    for descriptor in (reading, theirs):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+    os.close(ours)
+    os.close(writing)

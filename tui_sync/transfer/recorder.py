@@ -15,6 +15,7 @@ from tui_sync.errors import TuiSyncError
 from tui_sync.ledger import Ledger
 from tui_sync.model import Item, Outcome
 
+# So many are not waited with, and so many wait at most before who brings more has to.
 _BATCH = 500
 _MOST = 4 * _BATCH
 _WAIT_S = 0.2
@@ -96,7 +97,7 @@ class Recorder:
         try:
             self._ledger.record(self._run_id, batch)
         except TuiSyncError as error:
-            # Without a receipt the run must not go on; outcomes are still taken off the queue.
+            # Without a receipt the run must not go on; outcomes are still taken.
             self._broken = True
             self._failed(error)
         except Exception as error:  # noqa: BLE001 - workers would wait for ever for a thread that ended

@@ -23,7 +23,7 @@ def connect(endpoint: Endpoint, prompts: Prompts) -> SftpConnector:
     NotFound where the root cannot be made either.
     """
     login = login_of(endpoint, prompts)
-    dial, abort = _dialer(endpoint, login)
+    dial, abort = _begun(endpoint, login)
     try:
         from tui_sync.connectors.sftp.connector import SftpConnector
         from tui_sync.connectors.sftp.pool import SessionPool
@@ -45,8 +45,8 @@ def connect(endpoint: Endpoint, prompts: Prompts) -> SftpConnector:
         raise
 
 
-def _dialer(endpoint: Endpoint, login: Login) -> tuple[Callable[[], SshTransport], Callable[[], None]]:
-    """What makes a login, and what ends one that is under way: with ssh the first is under way already."""
+def _begun(endpoint: Endpoint, login: Login) -> tuple[Callable[[], SshTransport], Callable[[], None]]:
+    """Start to log in with ssh, or get ready to without: what makes a login, and what ends one under way."""
     if _by_ssh(endpoint, login):
         dialer = openssh_transport.Dialer(login)
         dialer.begin()

@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tui_sync.connectors.sftp.askpass import Askpass
@@ -67,7 +67,7 @@ def sees_the_same_home() -> bool:
 
 
 def _has_terminal() -> bool:
-    """Whether this program is run from one, which those it starts could ask and be interrupted by."""
+    """Whether this program has one: what it starts would share it, for questions and interrupts."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError:
@@ -156,6 +156,7 @@ class _Process:
         self.greeting = b""
         self._logged_in = threading.Event()
         terminal = _has_terminal()
+        process: subprocess.Popen[bytes] | None = None
         ours, theirs = [], []
         try:
             for number in range(3):
@@ -163,7 +164,7 @@ class _Process:
                 # stdin is read by ssh, stdout and stderr by us.
                 theirs.append(reading if number == 0 else writing)
                 ours.append(writing if number == 0 else reading)
-            self._process = subprocess.Popen(
+            process = self._process = subprocess.Popen(
                 command,
                 stdin=theirs[0],
                 stdout=theirs[1],
@@ -175,15 +176,19 @@ class _Process:
                 start_new_session=terminal,
                 process_group=None if terminal else 0,
             )
-        except OSError as error:
+            self.writing, self.reading, stderr = ours
+            threading.Thread(target=self._listen, args=(stderr,), name="tui-sync-ssh", daemon=True).start()
+        except (OSError, RuntimeError) as error:
+            if process is not None:
+                process.kill()
+                process.wait()
             for descriptor in ours:
                 os.close(descriptor)
-            raise ConnectError(f"cannot start ssh: {error.strerror}") from None
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ConnectError(f"cannot start ssh: {why}") from None
         finally:
             for descriptor in theirs:
                 os.close(descriptor)
-        self.writing, self.reading, stderr = ours
-        threading.Thread(target=self._listen, args=(stderr,), name="tui-sync-ssh", daemon=True).start()
 
     @property
     def running(self) -> bool:
@@ -317,27 +322,29 @@ class OpensshTransport:
             process, self._first = self._first, None
         if process is None:
             process = self._join(None)
-        return PipeChannel(
-            process.reading, process.writing, lambda received: self._end_of(process, received), packets=True
-        )
+        return _channel(process, lambda received: self._end_of(process, received), packets=True)
 
     def open_command(self, command: str) -> PipeChannel:
         process = self._join(command)
-        return PipeChannel(
-            process.reading, process.writing, lambda _: ConnectionLost("the command on the server has ended")
+        return _channel(
+            process, lambda _: ConnectionLost("the command on the server has ended"), packets=False
         )
 
     def _join(self, command: str | None) -> _Process:
         """A process for one more channel of the login, see ``openssh_options.arguments``."""
         if not self.alive:
             raise ConnectionLost("the connection was lost")
-        return self._start(
-            [
-                *("-S", str(self._folder / "m"), "-o", "ControlMaster=no", "-o", "LogLevel=ERROR"),
-                # Never a login of its own, should the master be gone.
-                *("-o", "ProxyCommand=false", *arguments(self._login, self._config, command)),
-            ]
-        )
+        try:
+            return self._start(
+                [
+                    *("-S", str(self._folder / "m"), "-o", "ControlMaster=no", "-o", "LogLevel=ERROR"),
+                    # Never a login of its own, should the master be gone.
+                    *("-o", "ProxyCommand=false", *arguments(self._login, self._config, command)),
+                ]
+            )
+        except ConnectError as error:
+            # Something is short here, as open files may be: those channels that there are go on.
+            raise NotSupported(str(error)) from None
 
     @property
     def _config(self) -> Path:
@@ -463,6 +470,13 @@ class OpensshTransport:
             if words
             else "the connection was lost: the server closed it"
         )
+
+
+def _channel(process: _Process, ended: Callable[[bool], StorageError], *, packets: bool) -> PipeChannel:
+    try:
+        return PipeChannel(process.reading, process.writing, ended, packets=packets)
+    except OSError as error:
+        raise NotSupported(f"cannot open a channel: {error.strerror}") from None
 
 
 def _private_folder() -> Path:

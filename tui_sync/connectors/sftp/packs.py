@@ -372,12 +372,12 @@ def _publish(remote: Remote, parcels: Sequence[Parcel], results: list[Entry | St
         renames = [_rename(remote, parcels[index]) for index in at_once]
         for index, reply in zip(at_once, session.send_many(renames), strict=True):
             results[index] = _failure(reply.ok)
-        one_by_one = set(range(len(parcels))).difference(at_once)
-        for index in sorted(one_by_one):
-            one = parcels[index]
-            results[index] = _failure(
-                lambda one=one: rename_over(remote, session, one.temporary, one.path)  # type: ignore[misc]
-            )
+        together = set(at_once)
+        for index, parcel in enumerate(parcels):
+            if index not in together:
+                results[index] = _failure(
+                    lambda one=parcel: rename_over(remote, session, one.temporary, one.path)  # type: ignore[misc]
+                )
         _explain(remote, session, parcels, results)
         done = [index for index, result in enumerate(results) if result is None]
         entries = _look_at(remote, session, [parcels[index].path for index in done])

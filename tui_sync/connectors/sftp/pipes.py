@@ -43,18 +43,23 @@ class PipeChannel:
 
     A sender that finds the pipe full takes in what has come meanwhile, so that it never waits for a process
     that waits for its reader. ``ended`` tells why the stream came to its end. ``packets``: of SFTP, and of
-    use only when whole; large ones are then read in place.
+    use only when whole; large ones are then read in place. Raises OSError where there can be no more pipes.
     """
 
     def __init__(
         self, reading: int, writing: int, ended: Callable[[bool], StorageError], *, packets: bool = False
     ) -> None:
+        try:
+            self._wake_reading, self._wake_writing = os.pipe()
+        except OSError:
+            os.close(reading)
+            os.close(writing)
+            raise
         self._reading = socket.socket(fileno=reading)
         self._packets = Packets(self._reading) if packets else None
         self._timeout: float | None = None
         self._writing = writing
         self._ended = ended
-        self._wake_reading, self._wake_writing = os.pipe()
         os.set_blocking(writing, False)
         self._send_lock = threading.Lock()
         self._receive_lock = threading.Lock()
