@@ -343,7 +343,7 @@ def raising(*numbers: int, kind: signal.Signals = signal.SIGINT) -> Callable[[Fa
     return prepare
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_drains(fake: Any, kind: signal.Signals) -> None:
     made = fake(
         outcomes=OUTCOMES, prepare=staticmethod(raising(1, kind=kind)), summary=Summary("interrupted", 130)
@@ -354,6 +354,16 @@ def test_the_first_signal_drains(fake: Any, kind: signal.Signals) -> None:
     assert made.made[0].engine.calls == ["drain"]
     assert "once more stops at once" in err
     assert signal.getsignal(kind) == before
+
+
+def test_under_nohup_a_terminal_may_go(fake: Any) -> None:
+    fake(outcomes=OUTCOMES, prepare=staticmethod(raising(1, kind=signal.SIGHUP)))
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert batch()[0] == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_second_signal_cancels(fake: Any) -> None:

@@ -1,6 +1,7 @@
-"""SIGINT and SIGTERM as wishes to stop: the first gently, the second at once, the third ends the process.
+"""SIGINT, SIGTERM and SIGHUP as wishes to stop: the first gently, the second at once, the third by force.
 
-SIGTERM comes from a program, which soon sends SIGKILL: being gentle then has its limit.
+SIGTERM comes from a program, which soon sends SIGKILL, and SIGHUP from a terminal that is gone: being gentle
+then has its limit.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # With the two seconds that a cancelled run may take, this makes three.
 GRACE_S = 1.0
 
@@ -27,7 +28,9 @@ class Stops:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for each in _SIGNALS:
-                self._before[each] = signal.signal(each, self._caught)
+                # nohup has it ignored, and is meant.
+                if each is not signal.SIGHUP or signal.getsignal(each) is not signal.SIG_IGN:
+                    self._before[each] = signal.signal(each, self._caught)
         return self
 
     def __exit__(
@@ -49,8 +52,8 @@ class Stops:
     def _caught(self, number: int, _frame: FrameType | None) -> None:
         # Only counts: the interrupted code may hold any lock.
         self.count += 1
-        if number == signal.SIGTERM and self._deadline is None:
+        if number != signal.SIGINT and self._deadline is None:
             self._deadline = time.monotonic() + GRACE_S
         if self.count == 2:
-            for each in _SIGNALS:
+            for each in self._before:
                 signal.signal(each, signal.SIG_DFL)
