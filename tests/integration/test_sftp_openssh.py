@@ -365,6 +365,32 @@ def test_what_is_short_here_leaves_the_channels_there_are(
     until_none(marked)
 
 
+@pytest.mark.parametrize("lacking", ["pipe", "PipeChannel", "Askpass", "_private_folder"])
+def test_what_is_short_for_a_new_login_is_a_lost_connection(
+    sshd: Sshd, marked: Path, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    """Which is worth another try later."""
+    connector = connect(endpoint(sshd), Prompts())
+    transport = connector._pool._transport
+    assert transport is not None
+    transport.close()
+
+    def too_many(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        if lacking == "_private_folder":
+            patch.setattr(tempfile, "mkdtemp", too_many)
+        else:
+            patch.setattr(openssh_transport, lacking, too_many)
+        with pytest.raises(ConnectionLost, match="Too many open files"):
+            connector.reader().list_dir("")
+    connector.reader().list_dir("")
+    connector.close()
+    until_none(marked)
+    assert list(marked.iterdir()) == []
+
+
 def test_without_a_thread_to_listen_there_is_no_ssh(
     sshd: Sshd, marked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import os
 import pwd
 import re
@@ -38,6 +39,8 @@ from tui_sync.names import printable
 
 _LOGIN_S = 60.0
 _END_S = 1.0
+# For all of them.
+_CLOSE_S = 3.0
 _TICK_S = 0.02
 _KEPT = 8 << 10
 # The exit code for troubles of its own, and of the line.
@@ -70,9 +73,14 @@ def _has_terminal() -> bool:
     """Whether this program has one: what it starts would share it, for questions and interrupts."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
-    except OSError:
-        return False
+    except OSError as error:
+        # No more files may be open: then it is not known.
+        return error.errno in (errno.EMFILE, errno.ENFILE)
     return True
+
+
+def _why(error: OSError | RuntimeError) -> str:
+    return str((isinstance(error, OSError) and error.strerror) or error)
 
 
 class Dialer:
@@ -180,12 +188,12 @@ class _Process:
             threading.Thread(target=self._listen, args=(stderr,), name="tui-sync-ssh", daemon=True).start()
         except (OSError, RuntimeError) as error:
             if process is not None:
-                process.kill()
+                # With what it has started.
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
             for descriptor in ours:
                 os.close(descriptor)
-            why = error.strerror if isinstance(error, OSError) else error
-            raise ConnectError(f"cannot start ssh: {why}") from None
+            raise ConnectError(f"cannot start ssh: {_why(error)}") from None
         finally:
             for descriptor in theirs:
                 os.close(descriptor)
@@ -257,6 +265,7 @@ class OpensshTransport:
         self._folder = _private_folder()
         self._lock = threading.Lock()
         self._closed = False
+        self._ended = threading.Event()
         self._failure: BaseException | None = None
         self._asked: set[str] = set()
         self._processes: list[_Process] = []
@@ -280,6 +289,9 @@ class OpensshTransport:
                     *arguments(login, self._config),
                 ]
             )
+        except (OSError, RuntimeError) as error:
+            self.close()
+            raise ConnectError(f"cannot start ssh: {_why(error)}") from None
         except BaseException:
             self.close()
             raise
@@ -320,15 +332,14 @@ class OpensshTransport:
     def open_sftp(self) -> PipeChannel:
         with self._lock:
             process, self._first = self._first, None
-        if process is None:
-            process = self._join(None)
-        return _channel(process, lambda received: self._end_of(process, received), packets=True)
+        lacking = NotSupported if process is None else ConnectionLost
+        process = process or self._join(None)
+        return _channel(process, lambda received: self._end_of(process, received), lacking, packets=True)
 
     def open_command(self, command: str) -> PipeChannel:
         process = self._join(command)
-        return _channel(
-            process, lambda _: ConnectionLost("the command on the server has ended"), packets=False
-        )
+        words = "the command on the server has ended"
+        return _channel(process, lambda _: ConnectionLost(words), NotSupported, packets=False)
 
     def _join(self, command: str | None) -> _Process:
         """A process for one more channel of the login, see ``openssh_options.arguments``."""
@@ -352,10 +363,18 @@ class OpensshTransport:
 
     def close(self) -> None:
         with self._lock:
-            if self._closed:
-                return
-            self._closed = True
+            begun, self._closed = self._closed, True
             processes = list(self._processes)
+        if begun:
+            # By another thread, which the end of the program would cut short.
+            self._ended.wait(_CLOSE_S)
+            return
+        try:
+            self._end(processes)
+        finally:
+            self._ended.set()
+
+    def _end(self, processes: list[_Process]) -> None:
         for process in reversed(processes):
             process.signal(signal.SIGTERM)
         deadline = time.monotonic() + _END_S
@@ -472,16 +491,26 @@ class OpensshTransport:
         )
 
 
-def _channel(process: _Process, ended: Callable[[bool], StorageError], *, packets: bool) -> PipeChannel:
+def _channel(
+    process: _Process,
+    ended: Callable[[bool], StorageError],
+    lacking: type[StorageError],
+    *,
+    packets: bool,
+) -> PipeChannel:
+    """``lacking``: what to raise where there can be no more pipes."""
     try:
         return PipeChannel(process.reading, process.writing, ended, packets=packets)
     except OSError as error:
-        raise NotSupported(f"cannot open a channel: {error.strerror}") from None
+        raise lacking(f"cannot open a channel: {error.strerror}") from None
 
 
 def _private_folder() -> Path:
     for parent in (None, "/tmp"):
-        folder = Path(tempfile.mkdtemp(prefix="tui-sync-", dir=parent))
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="tui-sync-", dir=parent))
+        except OSError as error:
+            raise ConnectError(f"cannot make a temporary folder for ssh: {error.strerror}") from None
         if len(str(folder)) <= _LONGEST_FOLDER:
             return folder
         folder.rmdir()
