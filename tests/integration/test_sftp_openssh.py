@@ -24,7 +24,7 @@ from tests.support.proxy import Proxy
 from tests.support.ssh_server import SshServer
 from tests.support.sshd import Sshd, make_key
 from tui_sync.connectors.base import Endpoint, HostKey
-from tui_sync.connectors.sftp import openssh_transport
+from tui_sync.connectors.sftp import openssh_transport, ssh_process
 from tui_sync.connectors.sftp.connector import SftpConnector
 from tui_sync.connectors.sftp.dialing import connect
 from tui_sync.connectors.sftp.login import login_of
@@ -353,7 +353,7 @@ def test_what_is_short_here_leaves_the_channels_there_are(
     def too_many(*_: object, **__: object) -> NoReturn:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr(openssh_transport, lacking, too_many)
+    monkeypatch.setattr(ssh_process if lacking == "pipe" else openssh_transport, lacking, too_many)
     pool = connector._pool
     with pool.session() as session, pool.session() as another:
         assert another is session
@@ -382,7 +382,7 @@ def test_what_is_short_for_a_new_login_is_a_lost_connection(
         if lacking == "_private_folder":
             patch.setattr(tempfile, "mkdtemp", too_many)
         else:
-            patch.setattr(openssh_transport, lacking, too_many)
+            patch.setattr(ssh_process if lacking == "pipe" else openssh_transport, lacking, too_many)
         with pytest.raises(ConnectionLost, match="Too many open files"):
             connector.reader().list_dir("")
     connector.reader().list_dir("")

@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import errno
 import os
 import pwd
 import re
 import shutil
 import signal
-import subprocess
 import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from tui_sync.connectors.sftp.askpass import Askpass
 from tui_sync.connectors.sftp.login import Login
 from tui_sync.connectors.sftp.openssh_options import PROGRAM, arguments, write_config
-from tui_sync.connectors.sftp.pipes import PipeChannel, pipe
+from tui_sync.connectors.sftp.pipes import PipeChannel
+from tui_sync.connectors.sftp.ssh_process import SshProcess, why
 from tui_sync.errors import (
     ConnectError,
     ConnectionLost,
@@ -42,18 +41,11 @@ _END_S = 1.0
 # For all of them.
 _CLOSE_S = 3.0
 _TICK_S = 0.02
-_KEPT = 8 << 10
 # The exit code for troubles of its own, and of the line.
 _FAILED = 255
-_SHOWN = 300
 # The path of the master's socket and the suffix ssh gives it for a moment have to fit into sun_path.
 _LONGEST_FOLDER = 70
-_LOGGED_IN = b"Authenticated to "
 _ADDRESS = re.compile(rb"Authenticated to \S+ \(\[(?P<address>[^\]]+)\]:(?P<port>\d+)\)")
-_NOISE = re.compile(
-    r"Authenticated to |Transferred: |Bytes per second|Connection to .* closed|Warning: Permanently added"
-    r"|debug\d: |Server accepts key|Connecting to |mux_client_request_session: read from master failed"
-)
 _PASSPHRASE = re.compile(r"Enter passphrase for (?:key )?'?(?P<path>.*?)'?: ?$")
 
 
@@ -67,20 +59,6 @@ def sees_the_same_home() -> bool:
         return os.path.expanduser("~") == pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:
         return False
-
-
-def _has_terminal() -> bool:
-    """Whether this program has one: what it starts would share it, for questions and interrupts."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
-    except OSError as error:
-        # No more files may be open: then it is not known.
-        return error.errno in (errno.EMFILE, errno.ENFILE)
-    return True
-
-
-def _why(error: OSError | RuntimeError) -> str:
-    return str((isinstance(error, OSError) and error.strerror) or error)
 
 
 class Dialer:
@@ -155,98 +133,6 @@ class _HostKeyFailed(Exception):
     """ssh knows no key of this host, or another one. Its words."""
 
 
-class _Process:
-    """An ssh process with its pipes, and the end of what it said on stderr."""
-
-    def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
-        self._said = b""
-        # What it had said when it was logged in.
-        self.greeting = b""
-        self._logged_in = threading.Event()
-        terminal = _has_terminal()
-        process: subprocess.Popen[bytes] | None = None
-        ours, theirs = [], []
-        try:
-            for number in range(3):
-                reading, writing = pipe() if number < 2 else os.pipe()
-                # stdin is read by ssh, stdout and stderr by us.
-                theirs.append(reading if number == 0 else writing)
-                ours.append(writing if number == 0 else reading)
-            process = self._process = subprocess.Popen(
-                command,
-                stdin=theirs[0],
-                stdout=theirs[1],
-                stderr=theirs[2],
-                env=dict(environment),
-                # An interrupt from the terminal is for this program, which lets files come to their end, and
-                # without a terminal ssh asks nobody but the askpass program. Where there is none a session of
-                # its own would do no more than have ssh scheduled apart from us (sched(7), autogroup).
-                start_new_session=terminal,
-                process_group=None if terminal else 0,
-            )
-            self.writing, self.reading, stderr = ours
-            threading.Thread(target=self._listen, args=(stderr,), name="tui-sync-ssh", daemon=True).start()
-        except (OSError, RuntimeError) as error:
-            if process is not None:
-                # With what it has started.
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-            for descriptor in ours:
-                os.close(descriptor)
-            raise ConnectError(f"cannot start ssh: {_why(error)}") from None
-        finally:
-            for descriptor in theirs:
-                os.close(descriptor)
-
-    @property
-    def running(self) -> bool:
-        return self._process.poll() is None
-
-    @property
-    def logged_in(self) -> bool:
-        return self._logged_in.is_set()
-
-    def wait_for_login(self, seconds: float) -> None:
-        self._logged_in.wait(seconds)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def code(self) -> int | None:
-        """That of the remote program, or ``_FAILED``, or None while it runs."""
-        return self._process.poll()
-
-    def wait(self, seconds: float) -> bool:
-        """Whether it has ended within that time."""
-        try:
-            self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
-
-    def signal(self, number: int) -> None:
-        # With it those it has started, like a ProxyCommand.
-        with contextlib.suppress(OSError):
-            os.killpg(self._process.pid, number)
-
-    def words(self) -> str:
-        """What it last said that is worth telling, on one line."""
-        lines = [line.strip() for line in self._said.decode("utf-8", "replace").splitlines()]
-        told = [line for line in lines if line and not _NOISE.match(line)]
-        return printable("; ".join(told)[-_SHOWN:])
-
-    def _listen(self, stderr: int) -> None:
-        with os.fdopen(stderr, "rb", buffering=0) as stream:
-            while data := stream.read(_KEPT):
-                self._said = (self._said + data)[-_KEPT:]
-                if not self.logged_in and _LOGGED_IN in self._said:
-                    self.greeting = self._said
-                    self._logged_in.set()
-        self._process.wait()
-
-
 _OPEN: weakref.WeakSet[OpensshTransport] = weakref.WeakSet()
 
 
@@ -268,9 +154,9 @@ class OpensshTransport:
         self._ended = threading.Event()
         self._failure: BaseException | None = None
         self._asked: set[str] = set()
-        self._processes: list[_Process] = []
+        self._processes: list[SshProcess] = []
         self._askpass: Askpass | None = None
-        self._first: _Process | None = None
+        self._first: SshProcess | None = None
         _OPEN.add(self)
         try:
             write_config(self._config, login)
@@ -291,7 +177,7 @@ class OpensshTransport:
             )
         except (OSError, RuntimeError) as error:
             self.close()
-            raise ConnectError(f"cannot start ssh: {_why(error)}") from None
+            raise ConnectError(f"cannot start ssh: {why(error)}") from None
         except BaseException:
             self.close()
             raise
@@ -341,7 +227,7 @@ class OpensshTransport:
         words = "the command on the server has ended"
         return _channel(process, lambda _: ConnectionLost(words), NotSupported, packets=False)
 
-    def _join(self, command: str | None) -> _Process:
+    def _join(self, command: str | None) -> SshProcess:
         """A process for one more channel of the login, see ``openssh_options.arguments``."""
         if not self.alive:
             raise ConnectionLost("the connection was lost")
@@ -374,7 +260,7 @@ class OpensshTransport:
         finally:
             self._ended.set()
 
-    def _end(self, processes: list[_Process]) -> None:
+    def _end(self, processes: list[SshProcess]) -> None:
         for process in reversed(processes):
             process.signal(signal.SIGTERM)
         deadline = time.monotonic() + _END_S
@@ -390,7 +276,7 @@ class OpensshTransport:
             self._first = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _start(self, arguments: list[str]) -> _Process:
+    def _start(self, arguments: list[str]) -> SshProcess:
         assert self._askpass is not None
         environment = {
             **os.environ,
@@ -400,7 +286,7 @@ class OpensshTransport:
             # What ssh says is read here.
             "LC_ALL": "C",
         }
-        process = _Process([PROGRAM, *arguments], environment)
+        process = SshProcess([PROGRAM, *arguments], environment)
         with self._lock:
             self._processes = [one for one in self._processes if one.running]
             self._processes.append(process)
@@ -472,7 +358,7 @@ class OpensshTransport:
             return ConnectError(f"the ssh configuration cannot be used: {said}")
         return ConnectError(f"cannot connect to {self._login.server}: {said}")
 
-    def _end_of(self, process: _Process, received: bool) -> StorageError:
+    def _end_of(self, process: SshProcess, received: bool) -> StorageError:
         """Why a channel's stream has ended."""
         if self._closed:
             return ConnectionLost("the connection was closed")
@@ -492,7 +378,7 @@ class OpensshTransport:
 
 
 def _channel(
-    process: _Process,
+    process: SshProcess,
     ended: Callable[[bool], StorageError],
     lacking: type[StorageError],
     *,
