@@ -279,10 +279,16 @@ def test_what_cannot_be_stored_is_refused(monkeypatch: pytest.MonkeyPatch, entry
 
 
 _ENDS_FIRST = """
-import sys, threading, time
+import subprocess, sys, threading, time
 from pathlib import Path
 from tui_sync.profiles.secrets import secret
 
+class Slow(subprocess.Popen):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        time.sleep(float(sys.argv[2]))
+
+subprocess.Popen = Slow
 resolve = secret("command:sh -c 'echo $$ > pid; exec sleep 60'", where="here", base=Path(sys.argv[1]))
 threading.Thread(target=resolve, daemon=True).start()
 while not Path(sys.argv[1], "pid").exists() or not Path(sys.argv[1], "pid").read_text().endswith(chr(10)):
@@ -290,8 +296,11 @@ while not Path(sys.argv[1], "pid").exists() or not Path(sys.argv[1], "pid").read
 """
 
 
-def test_a_command_does_not_outlive_the_program(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", _ENDS_FIRST, str(tmp_path)], check=True, timeout=30)
+@pytest.mark.parametrize("seconds_to_start", [0, 0.5])
+def test_a_command_does_not_outlive_the_program(tmp_path: Path, seconds_to_start: float) -> None:
+    subprocess.run(
+        [sys.executable, "-c", _ENDS_FIRST, str(tmp_path), str(seconds_to_start)], check=True, timeout=30
+    )
     process = Path("/proc", (tmp_path / "pid").read_text().strip(), "cmdline")
     deadline = time.monotonic() + 10
     while process.exists() and b"sleep" in process.read_bytes():

@@ -25,6 +25,7 @@ from tui_sync.errors import ProfileError, UsageError
 from tui_sync.names import printable
 
 COMMAND_SECONDS = 30.0
+_START_SECONDS = 5.0
 _LONGEST = 65536
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -33,13 +34,21 @@ KEYRING_EXTRA = "pip install 'tui-sync[keyring]'"
 
 
 _running: set[subprocess.Popen[bytes]] = set()
+# Held while a command is started and listed, so that one that has begun is never unknown to the end.
+_starting = threading.Lock()
+_ending = threading.Event()
 
 
 @atexit.register
 def _end_commands() -> None:
     """Those that nobody waits for any more."""
+    _ending.set()
+    # A folder that does not answer can keep one from starting for ever.
+    started = _starting.acquire(timeout=_START_SECONDS)
     for process in list(_running):
         _kill(process)
+    if started:
+        _starting.release()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -197,20 +206,13 @@ def _from_command(command: str, base: Path, where: str) -> str:
     words = shlex.split(command)
     program = printable(words[0])
     try:
-        # A session of its own, so that all it started can be ended with it.
-        process = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=base,
-            start_new_session=True,
-        )
+        process = _start(words, base)
     except OSError as error:
         raise ProfileError(f"{where}: cannot start {program} ({error.strerror}): check the command") from None
+    if process is None:
+        raise ProfileError(f"{where}: {program} was not started: tui-sync is ending")
     output: bytes | None = None
     with process:
-        _running.add(process)
         try:
             with suppress(subprocess.TimeoutExpired):
                 output, _ = process.communicate(timeout=COMMAND_SECONDS)
@@ -229,6 +231,24 @@ def _from_command(command: str, base: Path, where: str) -> str:
         )
         raise ProfileError(f"{where}: {program} ended with {how}: run it by hand to see why")
     return _text(output, f"{where}: the output of {program}")
+
+
+def _start(words: list[str], base: Path) -> subprocess.Popen[bytes] | None:
+    """A command, known to the end of this program, or None when that has come. Raises OSError."""
+    with _starting:
+        if _ending.is_set():
+            return None
+        # A session of its own, so that all it started can be ended with it.
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=base,
+            start_new_session=True,
+        )
+        _running.add(process)
+        return process
 
 
 def _text(data: bytes, what: str) -> str:
