@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import getpass
 import pwd
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,36 @@ def test_one_path_may_be_two_folders(server: str, mark: Mark, apart: bool) -> No
         return
     with pytest.raises(UsageError, match="the target lies inside the source"):
         check_apart(one, other)
+
+
+class Changing(Somewhere):
+    """A folder whose modification time is another one each time that it is looked at."""
+
+    def __init__(self, label: str, seconds: Iterable[int]) -> None:
+        super().__init__(label)
+        self.seconds = iter(seconds)
+
+    def place(self) -> Place:
+        return Place("/in", {"/": MINE, "/in": (next(self.seconds), *MINE[1:])})
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "apart"),
+    [
+        ([1, 1], [2], True),
+        ([1, 2], [2, 2], False),
+        ([1, 2, 3], [2, 3, 3], False),
+        ([1, 2, 2], [7, 7], True),
+        (count(0, 2), count(1, 2), False),
+    ],
+)
+def test_a_folder_in_use(source: Iterable[int], target: Iterable[int], apart: bool) -> None:
+    sides = Changing("sftp h:22", source), Changing("sftp h:22", target)
+    if apart:
+        check_apart(*sides)
+        return
+    with pytest.raises(UsageError, match="the same folder"):
+        check_apart(*sides)
 
 
 def test_a_session_makes_no_plan_for_them(sshd: Sshd, folders: Path) -> None:
