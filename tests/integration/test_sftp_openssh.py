@@ -28,7 +28,7 @@ from tui_sync.connectors.sftp import openssh_transport, ssh_process
 from tui_sync.connectors.sftp.connector import SftpConnector
 from tui_sync.connectors.sftp.dialing import connect
 from tui_sync.connectors.sftp.login import login_of
-from tui_sync.connectors.sftp.pool import SessionPool
+from tui_sync.connectors.sftp.pool import CHANNELS, SessionPool
 from tui_sync.errors import (
     ChangedHostKey,
     ConnectError,
@@ -247,7 +247,8 @@ def test_closing_leaves_no_process_and_no_file(sshd: Sshd, marked: Path) -> None
     connector = connect(endpoint(sshd), Prompts())
     sessions = [connector._pool.acquire() for _ in range(4)]
     assert len({id(session) for session in sessions}) == 4
-    assert len(processes(marked)) == 4
+    # Where round trips take long, as they do on a busy machine, the others are opened before they are needed.
+    assert 4 <= len(processes(marked)) <= CHANNELS
     connector.close()
     until_none(marked)
     assert list(marked.iterdir()) == []
