@@ -223,7 +223,9 @@ async def test_resizing_keeps_the_cursor_in_sight(make_app: MakeApp, pair: Profi
             await pilot.pause()
             assert_harmless(app)
         tree = screen.trees
-        assert tree.scroll_offset.y <= tree.cursor < tree.scroll_offset.y + tree.size.height
+        await until(
+            pilot, lambda: tree.scroll_offset.y <= tree.cursor < tree.scroll_offset.y + tree.size.height
+        )
 
 
 async def test_the_details_tell_both_sides(make_app: MakeApp, pair: Profile) -> None:
