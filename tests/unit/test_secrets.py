@@ -7,8 +7,12 @@ import os
 import shlex
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -150,14 +154,10 @@ def test_a_command_does_not_wait_for_the_keyboard(tmp_path: Path) -> None:
 def test_a_command_that_hangs_is_ended_with_all_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(secrets, "COMMAND_SECONDS", 0.5)
+    monkeypatch.setattr(secrets, "COMMAND_SECONDS", 2)
     found = made(f"command:sh -c 'echo {HIDDEN}; sleep 60 & echo $! > pid; wait'", tmp_path)
     assert "gave nothing within" in refused(found)
-    stat = Path("/proc") / (tmp_path / "pid").read_text().strip() / "stat"
-    deadline = time.monotonic() + 10
-    while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
-        assert time.monotonic() < deadline, "the command's child still runs"
-        time.sleep(0.01)
+    until_ended(int((tmp_path / "pid").read_text()))
 
 
 @pytest.mark.parametrize(
@@ -301,8 +301,95 @@ def test_a_command_does_not_outlive_the_program(tmp_path: Path, seconds_to_start
     subprocess.run(
         [sys.executable, "-c", _ENDS_FIRST, str(tmp_path), str(seconds_to_start)], check=True, timeout=30
     )
-    process = Path("/proc", (tmp_path / "pid").read_text().strip(), "cmdline")
-    deadline = time.monotonic() + 10
-    while process.exists() and b"sleep" in process.read_bytes():
-        assert time.monotonic() < deadline
+    until_ended(int((tmp_path / "pid").read_text()))
+
+
+_INTERRUPTED = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from tui_sync.profiles.secrets import secret
+
+pid = Path(sys.argv[1], "pid")
+
+def interrupt():
+    while not pid.exists() or not pid.read_text().endswith(chr(10)):
         time.sleep(0.01)
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+threading.Thread(target=interrupt, daemon=True).start()
+try:
+    secret("command:sh -c 'echo $$ > pid; exec sleep 60'", where="here", base=Path(sys.argv[1]))()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_command_does_not_outlive_an_interrupt(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _INTERRUPTED, str(tmp_path)]
+    assert subprocess.run(command, check=True, timeout=30, capture_output=True).stdout == b"interrupted\n"
+    until_ended(int((tmp_path / "pid").read_text()))
+
+
+def test_a_command_that_cannot_start_keeps_no_other_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the folder of the one is on a server that does not answer."""
+    begun, answers = threading.Event(), threading.Event()
+
+    class Stuck(subprocess.Popen[bytes]):
+        def __init__(self, words: list[str], **options: Any) -> None:
+            if words == ["stuck"]:
+                begun.set()
+                answers.wait(60)
+            super().__init__(words, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", Stuck)
+    stuck = made("command:stuck", tmp_path)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(refused, stuck)
+        try:
+            assert begun.wait(10)
+            assert pool.submit(made("command:echo hi", tmp_path)).result(30) == "hi"
+        finally:
+            answers.set()
+        assert "cannot start stuck" in waiting.result(30)
+
+
+_FORKS = """
+import os, sys, threading, time
+from pathlib import Path
+from tui_sync.profiles.secrets import secret
+
+base = Path(sys.argv[1])
+there = threading.Event()
+resolve = secret("command:sh -c 'echo $$ > pid; read line < answer; echo $line'", where="here", base=base)
+os.mkfifo(base / "answer")
+answers = []
+thread = threading.Thread(target=lambda: answers.append(resolve()))
+thread.start()
+while not (base / "pid").exists():
+    time.sleep(0.01)
+child = os.fork()
+if child == 0:
+    assert secret("command:echo hi", where="here", base=base)() == "hi"
+    sys.exit()
+assert os.waitpid(child, 0)[1] == 0
+(base / "answer").write_text("still there\\n")
+thread.join()
+print(*answers)
+"""
+
+
+def test_a_fork_that_ends_leaves_the_commands_of_its_parent(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", _FORKS, str(tmp_path)]
+    assert subprocess.run(command, check=True, timeout=30, capture_output=True).stdout == b"still there\n"
+
+
+def until_ended(pid: int) -> None:
+    stat = Path("/proc", str(pid), "stat")
+    deadline = time.monotonic() + 10
+    # It may be gone at any time.
+    with suppress(OSError):
+        while stat.read_text().rpartition(")")[2].split()[0] != "Z":
+            assert time.monotonic() < deadline, "the command still runs"
+            time.sleep(0.01)

@@ -15,6 +15,7 @@ import signal
 import stat
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
@@ -25,7 +26,8 @@ from tui_sync.errors import ProfileError, UsageError
 from tui_sync.names import printable
 
 COMMAND_SECONDS = 30.0
-_START_SECONDS = 5.0
+# At most, for one that is being started when the program ends: its folder may never answer.
+_START_SECONDS = 1.0
 _LONGEST = 65536
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -34,8 +36,8 @@ KEYRING_EXTRA = "pip install 'tui-sync[keyring]'"
 
 
 _running: set[subprocess.Popen[bytes]] = set()
-# Held while a command is started and listed, so that one that has begun is never unknown to the end.
-_starting = threading.Lock()
+# Of those that are being started, set when they have.
+_starting: set[threading.Event] = set()
 _ending = threading.Event()
 
 
@@ -43,12 +45,26 @@ _ending = threading.Event()
 def _end_commands() -> None:
     """Those that nobody waits for any more."""
     _ending.set()
-    # A folder that does not answer can keep one from starting for ever.
-    started = _starting.acquire(timeout=_START_SECONDS)
+    deadline = time.monotonic() + _START_SECONDS
+    _kill_all()
+    with suppress(KeyboardInterrupt):
+        for started in list(_starting):
+            started.wait(max(0.0, deadline - time.monotonic()))
+    _kill_all()
+
+
+def _forget_commands() -> None:
+    """In a fork: they are those of the program that forked."""
+    _running.clear()
+    _starting.clear()
+
+
+os.register_at_fork(after_in_child=_forget_commands)
+
+
+def _kill_all() -> None:
     for process in list(_running):
         _kill(process)
-    if started:
-        _starting.release()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -217,9 +233,9 @@ def _from_command(command: str, base: Path, where: str) -> str:
             with suppress(subprocess.TimeoutExpired):
                 output, _ = process.communicate(timeout=COMMAND_SECONDS)
         finally:
+            if output is None:
+                _kill(process)
             _running.discard(process)
-        if output is None:
-            _kill(process)
     # Raised outside the handler: what was read so far must not hang on to the exception.
     if output is None:
         raise ProfileError(
@@ -235,7 +251,9 @@ def _from_command(command: str, base: Path, where: str) -> str:
 
 def _start(words: list[str], base: Path) -> subprocess.Popen[bytes] | None:
     """A command, known to the end of this program, or None when that has come. Raises OSError."""
-    with _starting:
+    started = threading.Event()
+    _starting.add(started)
+    try:
         if _ending.is_set():
             return None
         # A session of its own, so that all it started can be ended with it.
@@ -249,6 +267,9 @@ def _start(words: list[str], base: Path) -> subprocess.Popen[bytes] | None:
         )
         _running.add(process)
         return process
+    finally:
+        started.set()
+        _starting.discard(started)
 
 
 def _text(data: bytes, what: str) -> str:
