@@ -6,6 +6,7 @@ import contextlib
 import errno
 import math
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -30,6 +31,7 @@ from tui_sync.connectors.sftp.connector import SftpConnector
 from tui_sync.connectors.sftp.dialing import connect
 from tui_sync.connectors.sftp.login import login_of
 from tui_sync.connectors.sftp.pool import SessionPool
+from tui_sync.connectors.sftp.private_folder import PrivateFolder
 from tui_sync.errors import (
     ChangedHostKey,
     ConnectError,
@@ -370,7 +372,7 @@ def test_what_is_short_here_leaves_the_channels_there_are(
     until_none(marked)
 
 
-@pytest.mark.parametrize("lacking", ["pipe", "PipeChannel", "Askpass", "_private_folder"])
+@pytest.mark.parametrize("lacking", ["pipe", "PipeChannel", "Askpass", "mkdtemp", "thread"])
 def test_what_is_short_for_a_new_login_is_a_lost_connection(
     sshd: Sshd, marked: Path, monkeypatch: pytest.MonkeyPatch, lacking: str
 ) -> None:
@@ -383,12 +385,17 @@ def test_what_is_short_for_a_new_login_is_a_lost_connection(
     def too_many(*_: object, **__: object) -> NoReturn:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
+    def no_more(thread: threading.Thread) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
     with monkeypatch.context() as patch:
-        if lacking == "_private_folder":
+        if lacking == "thread":
+            patch.setattr(threading.Thread, "start", no_more)
+        elif lacking == "mkdtemp":
             patch.setattr(tempfile, "mkdtemp", too_many)
         else:
             patch.setattr(ssh_process if lacking == "pipe" else openssh_transport, lacking, too_many)
-        with pytest.raises(ConnectionLost, match="Too many open files"):
+        with pytest.raises(ConnectionLost, match=r"Too many open files|can't start new thread"):
             connector.reader().list_dir("")
     connector.reader().list_dir("")
     connector.close()
@@ -410,7 +417,87 @@ def test_without_a_thread_to_listen_there_is_no_ssh(
     there = len(os.listdir("/proc/self/fd"))
     assert refused(endpoint(sshd), ConnectError) == "cannot start ssh: can't start new thread"
     until_none(marked)
-    assert len(os.listdir("/proc/self/fd")) == there
+    # Those of earlier tests may still be closed.
+    assert len(os.listdir("/proc/self/fd")) <= there
+
+
+def test_a_close_that_is_interrupted_is_done_by_the_next(
+    sshd: Sshd, marked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = openssh_transport.OpensshTransport(login_of(endpoint(sshd), Prompts()))
+    transport.log_in()
+
+    def interrupted(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ssh_process.SshProcess, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            transport.close()
+    assert len(list(marked.iterdir())) == 1
+    transport.close()
+    assert list(marked.iterdir()) == []
+    until_none(marked)
+    with pytest.raises(ConnectionLost):
+        transport.open_sftp()
+
+
+def test_a_folder_goes_also_where_no_more_files_may_be_open(marked: Path) -> None:
+    folder = PrivateFolder()
+    folder.remove()
+    folder.make()
+    folder.file("config").write_text("Host *")
+    folder.file("never made")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        folder.remove()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert list(marked.iterdir()) == []
+
+
+_ENDS_FIRST = """
+import subprocess, sys, tempfile, threading, time
+from tui_sync.connectors.base import Endpoint
+from tui_sync.connectors.sftp.dialing import connect
+
+slow, port, hosts = sys.argv[1:]
+began = threading.Event()
+
+def late(made):
+    began.set()
+    time.sleep(0.5)
+    return made
+
+class Slow(subprocess.Popen):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        late(self)
+
+make_folder = tempfile.mkdtemp
+if slow == "Popen":
+    subprocess.Popen = Slow
+else:
+    tempfile.mkdtemp = lambda *arguments, **options: late(make_folder(*arguments, **options))
+options = {"transport": "openssh", "ssh_config": "none", "known_hosts": hosts}
+where = Endpoint("", "sftp", "/", "127.0.0.1", int(port), None, options)
+threading.Thread(target=connect, args=(where, None), daemon=True).start()
+assert began.wait(60)
+"""
+
+
+@pytest.mark.parametrize("slow", ["Popen", "mkdtemp"])
+def test_a_login_that_has_just_begun_does_not_outlive_the_program(
+    sshd: Sshd, tmp_path: Path, marked: Path, slow: str
+) -> None:
+    with Proxy(sshd.port) as proxy:
+        proxy.freeze()
+        command = [sys.executable, "-c", _ENDS_FIRST, slow, str(proxy.port), str(tmp_path / "hosts")]
+        environment = {**os.environ, "TMPDIR": str(marked)}
+        subprocess.run(command, env=environment, check=True, timeout=60, stderr=subprocess.DEVNULL)
+        until_none(marked)
+    assert list(marked.iterdir()) == []
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])

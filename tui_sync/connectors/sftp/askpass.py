@@ -13,7 +13,8 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
+
+from tui_sync.connectors.sftp.private_folder import PrivateFolder
 
 _ANSWER_S = 600.0
 _LONGEST = 4096
@@ -35,10 +36,10 @@ class Askpass:
     person thinks, and never raises. The process tells whose question it is: for a jump host ssh starts an ssh
     of its own, which asks by the same program."""
 
-    def __init__(self, folder: Path, answer: Callable[[int, str], str | None]) -> None:
+    def __init__(self, folder: PrivateFolder, answer: Callable[[int, str], str | None]) -> None:
         self._answer = answer
-        self._socket = folder / "a"
-        self.program = folder / "askpass"
+        self._socket = folder.file("a")
+        self.program = folder.file("askpass")
         helper = _HELPER.format(longest=_LONGEST)
         # A hint (a key that wants to be touched) asks nothing, and nobody is there to confirm the use of one.
         self.program.write_text(

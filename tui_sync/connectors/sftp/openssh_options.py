@@ -83,21 +83,21 @@ def _who(login: Login) -> list[str]:
 def _plain_ciphers(where: tuple[str, ...], host: str) -> bool:
     """Whether the configuration says nothing about ciphers for this host, so that the quickest may be
     preferred."""
-    mine = _ciphers(where, host)
-    return bool(mine) and mine == _ciphers(("-F", "none"), "localhost")
+    try:
+        mine = _ciphers(where, host)
+        return bool(mine) and mine == _ciphers(("-F", "none"), "localhost")
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 @lru_cache(maxsize=64)
 def _ciphers(where: tuple[str, ...], host: str) -> str:
-    try:
-        ran = subprocess.run(
-            [PROGRAM, "-G", *where, "--", host],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_CONNECT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
+    ran = subprocess.run(
+        [PROGRAM, "-G", *where, "--", host],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_CONNECT_S,
+        check=False,
+    )
     return next((line for line in ran.stdout.splitlines() if line.startswith("ciphers ")), "")

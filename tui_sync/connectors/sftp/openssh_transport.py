@@ -14,10 +14,8 @@ import pwd
 import re
 import shutil
 import signal
-import tempfile
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from tui_sync.connectors.sftp.askpass import Askpass
 from tui_sync.connectors.sftp.login import Login
 from tui_sync.connectors.sftp.openssh_options import PROGRAM, arguments, write_config
 from tui_sync.connectors.sftp.pipes import PipeChannel
+from tui_sync.connectors.sftp.private_folder import PrivateFolder
 from tui_sync.connectors.sftp.ssh_process import SshProcess, why
 from tui_sync.errors import (
     ConnectError,
@@ -43,8 +42,6 @@ _CLOSE_S = 3.0
 _TICK_S = 0.02
 # The exit code for troubles of its own, and of the line.
 _FAILED = 255
-# The path of the master's socket and the suffix ssh gives it for a moment have to fit into sun_path.
-_LONGEST_FOLDER = 70
 _ADDRESS = re.compile(rb"Authenticated to \S+ \(\[(?P<address>[^\]]+)\]:(?P<port>\d+)\)")
 _PASSPHRASE = re.compile(r"Enter passphrase for (?:key )?'?(?P<path>.*?)'?: ?$")
 
@@ -133,14 +130,21 @@ class _HostKeyFailed(Exception):
     """ssh knows no key of this host, or another one. Its words."""
 
 
-_OPEN: weakref.WeakSet[OpensshTransport] = weakref.WeakSet()
+_OPEN: set[OpensshTransport] = set()
+_ending = threading.Event()
+# They are those of the program that forked.
+os.register_at_fork(after_in_child=_OPEN.clear)
 
 
 @atexit.register
 def _close_all() -> None:
     """A login that nobody waits for any more has yet to come to its end, and its folder to go."""
-    for transport in list(_OPEN):
-        transport.close()
+    _ending.set()
+    opened = list(_OPEN)
+    # Once more where an interrupt came in between.
+    for transport in [*opened, *opened]:
+        with contextlib.suppress(KeyboardInterrupt):
+            transport.close()
 
 
 class OpensshTransport:
@@ -148,10 +152,12 @@ class OpensshTransport:
 
     def __init__(self, login: Login) -> None:
         self._login = login
-        self._folder = _private_folder()
+        self._folder = PrivateFolder()
         self._lock = threading.Lock()
+        # Held while anything is started, so that ``close`` knows of it.
+        self._starting = threading.RLock()
+        self._closing = threading.Lock()
         self._closed = False
-        self._ended = threading.Event()
         self._failure: BaseException | None = None
         self._asked: set[str] = set()
         self._processes: list[SshProcess] = []
@@ -159,29 +165,23 @@ class OpensshTransport:
         self._first: SshProcess | None = None
         _OPEN.add(self)
         try:
-            write_config(self._config, login)
-            self._askpass = Askpass(self._folder, self._answer)
-            self._master = self._start(
-                [
-                    *(
-                        "-M",
-                        "-S",
-                        str(self._folder / "m"),
-                        "-o",
-                        "ControlPersist=no",
-                        "-o",
-                        "LogLevel=VERBOSE",
-                    ),
-                    *arguments(login, self._config),
-                ]
-            )
+            with self._starting:
+                if self._closed or _ending.is_set():
+                    raise ConnectError("the connection was closed")
+                self._begin()
         except (OSError, RuntimeError) as error:
             self.close()
             raise ConnectError(f"cannot start ssh: {why(error)}") from None
         except BaseException:
             self.close()
             raise
-        self._first = self._master
+
+    def _begin(self) -> None:
+        self._folder.make()
+        write_config(self._config, self._login)
+        self._askpass = Askpass(self._folder, self._answer)
+        master = ["-M", "-S", self._socket, "-o", "ControlPersist=no", "-o", "LogLevel=VERBOSE"]
+        self._master = self._first = self._start([*master, *arguments(self._login, self._config)])
 
     @property
     def alive(self) -> bool:
@@ -234,33 +234,46 @@ class OpensshTransport:
         try:
             return self._start(
                 [
-                    *("-S", str(self._folder / "m"), "-o", "ControlMaster=no", "-o", "LogLevel=ERROR"),
+                    *("-S", self._socket, "-o", "ControlMaster=no", "-o", "LogLevel=ERROR"),
                     # Never a login of its own, should the master be gone.
                     *("-o", "ProxyCommand=false", *arguments(self._login, self._config, command)),
                 ]
             )
         except ConnectError as error:
+            if self._closed:
+                raise ConnectionLost(str(error)) from None
             # Something is short here, as open files may be: those channels that there are go on.
             raise NotSupported(str(error)) from None
 
     @property
     def _config(self) -> Path:
-        return self._folder / "config"
+        return self._folder.file("config")
+
+    @property
+    def _socket(self) -> str:
+        return str(self._folder.file("m"))
 
     def close(self) -> None:
-        with self._lock:
-            begun, self._closed = self._closed, True
-            processes = list(self._processes)
-        if begun:
-            # By another thread, which the end of the program would cut short.
-            self._ended.wait(_CLOSE_S)
+        self._closed = True
+        # Where another thread does it already, the end of the program would cut it short.
+        if not self._closing.acquire(timeout=_CLOSE_S):
             return
         try:
-            self._end(processes)
+            self._end()
+            _OPEN.discard(self)
         finally:
-            self._ended.set()
+            self._closing.release()
 
-    def _end(self, processes: list[SshProcess]) -> None:
+    def _end(self) -> None:
+        """Does what is left of it where it was called before, and perhaps interrupted."""
+        if self._starting.acquire(timeout=_END_S):
+            self._starting.release()
+        with self._lock:
+            processes = list(self._processes)
+            first, self._first = self._first, None
+        if first is not None:
+            os.close(first.reading)
+            os.close(first.writing)
         for process in reversed(processes):
             process.signal(signal.SIGTERM)
         deadline = time.monotonic() + _END_S
@@ -268,13 +281,11 @@ class OpensshTransport:
             if not process.wait(max(0.0, deadline - time.monotonic())):
                 process.signal(signal.SIGKILL)
                 process.wait(_END_S)
+        with self._lock:
+            self._processes = [one for one in self._processes if one.running]
         if self._askpass is not None:
             self._askpass.close()
-        if self._first is not None:
-            os.close(self._first.reading)
-            os.close(self._first.writing)
-            self._first = None
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.remove()
 
     def _start(self, arguments: list[str]) -> SshProcess:
         assert self._askpass is not None
@@ -286,18 +297,22 @@ class OpensshTransport:
             # What ssh says is read here.
             "LC_ALL": "C",
         }
-        process = SshProcess([PROGRAM, *arguments], environment)
-        with self._lock:
-            self._processes = [one for one in self._processes if one.running]
-            self._processes.append(process)
-            closed = self._closed
-        if closed:
-            process.signal(signal.SIGKILL)
+        with self._starting:
+            if self._closed:
+                raise ConnectError("the connection was closed")
+            process = SshProcess([PROGRAM, *arguments], environment)
+            with self._lock:
+                self._processes = [*(one for one in self._processes if one.running), process]
+            if self._closed:
+                # Too slow for ``close``, which waits for no more than a moment.
+                process.signal(signal.SIGKILL)
         return process
 
     def _answer(self, asker: int, question: str) -> str | None:
         try:
-            return self._reply(question, ours=asker == self._master.pid)
+            with self._starting:
+                master = self._master
+            return self._reply(question, ours=asker == master.pid)
         except BaseException as error:  # noqa: BLE001 - raised again by log_in, which is waited for
             self._fail(error)
             return None
@@ -389,15 +404,3 @@ def _channel(
         return PipeChannel(process.reading, process.writing, ended, packets=packets)
     except OSError as error:
         raise lacking(f"cannot open a channel: {error.strerror}") from None
-
-
-def _private_folder() -> Path:
-    for parent in (None, "/tmp"):
-        try:
-            folder = Path(tempfile.mkdtemp(prefix="tui-sync-", dir=parent))
-        except OSError as error:
-            raise ConnectError(f"cannot make a temporary folder for ssh: {error.strerror}") from None
-        if len(str(folder)) <= _LONGEST_FOLDER:
-            return folder
-        folder.rmdir()
-    raise ConnectError(f"the temporary folder {tempfile.gettempdir()} has too long a path: set TMPDIR")

@@ -132,10 +132,12 @@ class SessionPool:
             return
         with self._lock:
             transport, missing = self._transport, self._cap - len(self._users)
-        for _ in range(missing if transport is not None else 0):
-            threading.Thread(
-                target=self._open_one, args=(transport,), name="tui-sync-warm", daemon=True
-            ).start()
+        with contextlib.suppress(RuntimeError):
+            # Too many threads: those channels are opened when they are needed.
+            for _ in range(missing if transport is not None else 0):
+                threading.Thread(
+                    target=self._open_one, args=(transport,), name="tui-sync-warm", daemon=True
+                ).start()
 
     @property
     def server(self) -> str:
@@ -319,7 +321,10 @@ class SessionPool:
         with self._lock:
             self._wake = wake
             self._check()
-        threading.Thread(target=dial, name="tui-sync-login", daemon=True).start()
+        try:
+            threading.Thread(target=dial, name="tui-sync-login", daemon=True).start()
+        except RuntimeError as error:
+            raise ConnectError(f"cannot log in: {error}") from None
         wake.wait()
         with self._lock:
             self._wake = None
