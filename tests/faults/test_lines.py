@@ -73,6 +73,12 @@ def ways(
         proxy.__exit__()
 
 
+def enough_tries(monkeypatch: pytest.MonkeyPatch, harms: int) -> None:
+    """A file that is under way at every harm fails as often, and once more where it tries again before the
+    line is known to be dead."""
+    monkeypatch.setattr(sessions, "Retry", lambda: replace(QUICK, attempts=2 * harms + 1))
+
+
 @contextmanager
 def impatient(seconds: float) -> Iterator[None]:
     """Whatever waits for a server waits no longer than that."""
@@ -135,10 +141,11 @@ def test_a_stalled_line_is_noticed_and_replaced(
 @pytest.mark.parametrize("direction", ["up", "down"])
 @pytest.mark.parametrize("side", ["source", "target"])
 def test_a_corrupted_line_never_gets_a_wrong_byte_published(
-    ways: Make, side: str, direction: Direction
+    ways: Make, side: str, direction: Direction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dice = random.Random(3)
     at = dice.sample(range(10_000, 300_000), 4)
+    enough_tries(monkeypatch, len(at))
     pair = ways(side, lambda number: [Harm("corrupt", at[number], direction)] if number < len(at) else ())
     data = dice.randbytes(5 * MIB)
     (pair.source / "large").write_bytes(data)
@@ -168,9 +175,7 @@ def test_cuts_at_any_moment_leave_nothing_torn_and_nothing_undone(
     dice = random.Random(seed)
     cuts = [dice.randint(1_000, 400_000) for _ in range(6)]
     direction: Direction = dice.choice(("up", "down"))
-    # A file that is under way at every cut fails as often, and once more where it tries again before the line
-    # is known to be dead.
-    monkeypatch.setattr(sessions, "Retry", lambda: replace(QUICK, attempts=2 * len(cuts) + 1))
+    enough_tries(monkeypatch, len(cuts))
     pair = ways(
         dice.choice(("source", "target")),
         # What falls into the login of the first connection is a server that cannot be reached.
