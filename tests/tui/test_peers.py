@@ -29,7 +29,8 @@ from tui_sync.tui.screens.report import ReportScreen
 from tui_sync.tui.screens.transfer import TransferScreen
 from tui_sync.tui.screens.view import HelpScreen
 
-PATIENCE_S = 2.0
+# Less than anything that is frozen or silent here is waited for.
+PATIENCE_S = 10.0
 MIB = 1 << 20
 
 

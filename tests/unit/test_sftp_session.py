@@ -297,7 +297,7 @@ def test_close_frees_all_who_wait() -> None:
         session.close()
         for one in waiting:
             with pytest.raises(ConnectionLost):
-                one.result(2)
+                one.result(10)
 
 
 def test_bytes_in_flight_are_bounded() -> None:
