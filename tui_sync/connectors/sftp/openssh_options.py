@@ -86,18 +86,22 @@ def _plain_ciphers(where: tuple[str, ...], host: str) -> bool:
     try:
         mine = _ciphers(where, host)
         return bool(mine) and mine == _ciphers(("-F", "none"), "localhost")
-    except (OSError, subprocess.TimeoutExpired):
+    except OSError:
         return False
 
 
 @lru_cache(maxsize=64)
 def _ciphers(where: tuple[str, ...], host: str) -> str:
-    ran = subprocess.run(
-        [PROGRAM, "-G", *where, "--", host],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_CONNECT_S,
-        check=False,
-    )
+    try:
+        ran = subprocess.run(
+            [PROGRAM, "-G", *where, "--", host],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_CONNECT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        # So would the next one. What was short for this one, as files may be, is not remembered.
+        return ""
     return next((line for line in ran.stdout.splitlines() if line.startswith("ciphers ")), "")

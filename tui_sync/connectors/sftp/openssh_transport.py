@@ -144,7 +144,8 @@ def _close_all() -> None:
     # Once more where an interrupt came in between.
     for transport in [*opened, *opened]:
         with contextlib.suppress(KeyboardInterrupt):
-            transport.close()
+            if transport in _OPEN:
+                transport.close()
 
 
 class OpensshTransport:
@@ -156,7 +157,8 @@ class OpensshTransport:
         self._lock = threading.Lock()
         # Held while anything is started, so that ``close`` knows of it.
         self._starting = threading.RLock()
-        self._closing = threading.Lock()
+        # Entered again where an interrupt left it held.
+        self._closing = threading.RLock()
         self._closed = False
         self._failure: BaseException | None = None
         self._asked: set[str] = set()
@@ -168,20 +170,20 @@ class OpensshTransport:
             with self._starting:
                 if self._closed or _ending.is_set():
                     raise ConnectError("the connection was closed")
-                self._begin()
+                self._folder.make()
+                write_config(self._config, login)
+                self._askpass = Askpass(self._folder, self._answer)
+            # The person's configuration is asked, which may run programs: ``close`` does not wait for that.
+            options = arguments(login, self._config)
+            master = ["-M", "-S", self._socket, "-o", "ControlPersist=no", "-o", "LogLevel=VERBOSE"]
+            with self._starting:
+                self._master = self._first = self._start([*master, *options])
         except (OSError, RuntimeError) as error:
             self.close()
             raise ConnectError(f"cannot start ssh: {why(error)}") from None
         except BaseException:
             self.close()
             raise
-
-    def _begin(self) -> None:
-        self._folder.make()
-        write_config(self._config, self._login)
-        self._askpass = Askpass(self._folder, self._answer)
-        master = ["-M", "-S", self._socket, "-o", "ControlPersist=no", "-o", "LogLevel=VERBOSE"]
-        self._master = self._first = self._start([*master, *arguments(self._login, self._config)])
 
     @property
     def alive(self) -> bool:

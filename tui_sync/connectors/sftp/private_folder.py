@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -52,4 +53,4 @@ class PrivateFolder:
             self._path.rmdir()
         except OSError:
             shutil.rmtree(self._path, ignore_errors=True)
-        self._there = False
+        self._there = os.path.lexists(self._path)
